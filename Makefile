@@ -1,0 +1,59 @@
+# make demo   see an agent keep its memory across processes
+# make test   see it proved
+# Both set up what they need in .venv, from nothing but Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+SOURCES = checkpoint backends/checkpoint_sql tools tests examples benchmarks conftest.py
+
+.PHONY: demo test soak bench generate lint types dist clean
+
+demo: $(VENV)/all.installed
+	$(BIN)/checkpoint demo
+
+test: $(VENV)/dev.installed
+	$(BIN)/python -m pytest -n 2
+
+# The same tests with many more examples, rounds and seeds.
+soak: $(VENV)/dev.installed
+	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest -n 2 tests/core tests/stores tests/system
+
+bench: $(VENV)/dev.installed
+	$(BIN)/python benchmarks/cold_start.py
+	$(BIN)/python benchmarks/session_size.py
+
+generate: $(VENV)/dev.installed
+	$(BIN)/python tools/unasync.py
+	$(BIN)/python tools/compile_sql.py
+
+lint: $(VENV)/dev.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python tools/unasync.py --check
+	$(BIN)/python tools/compile_sql.py --check
+
+types: $(VENV)/dev.installed
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/pyright
+
+# The wheel's names, and the tests against the installed sdist with the source removed.
+dist: $(VENV)/dev.installed
+	$(BIN)/python tools/check_dist.py
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/made: Makefile
+	@$(PYTHON) -c 'import sys; sys.exit("agent-checkpoint needs Python 3.11 or newer; run make PYTHON=…" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/all.installed: $(VENV)/made pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[all]"
+	@touch $@
+
+$(VENV)/dev.installed: $(VENV)/all.installed
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@

@@ -1,0 +1,1 @@
+"""Sessions in SQL databases: SQLite, the embedded default."""

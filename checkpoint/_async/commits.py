@@ -1,0 +1,174 @@
+"""Reading a session's head and moving it: the protocol every save goes through."""
+
+from __future__ import annotations
+
+from random import random
+
+from checkpoint.errors import (
+    CheckpointError,
+    Conflict,
+    Damaged,
+    RevisionNotFound,
+    RevisionPruned,
+    SaveUnclear,
+    SessionNotFound,
+    StoreError,
+    StoreUnavailable,
+    UnsupportedFormat,
+)
+from checkpoint.ids import SessionKey
+from checkpoint.record import Header, Kind, read_header
+from checkpoint.segment import Loaded, Tip, read, survey
+from checkpoint.serializer import Draft
+from checkpoint.snapshot import from_micros
+from checkpoint.store import AsyncStore, Commit, Head, Segment
+from checkpoint.waiting import async_sleep
+
+ATTEMPTS = 5
+_FIRST_PAUSE = 0.05  # seconds; doubled for each attempt
+
+
+async def load(
+    store: AsyncStore, key: SessionKey, revision: int | None, max_bytes: int
+) -> Loaded | None:
+    """Read and verify a revision (the newest, if None); None when there never was a session.
+
+    Raises:
+        SessionNotFound: an older revision of a deleted session was asked for.
+        RevisionNotFound, RevisionPruned: the session has no such revision, or has it no more.
+        Damaged, UnsupportedFormat, StateTooLarge: see :func:`checkpoint.segment.read`.
+        StoreError: the store did not answer.
+    """
+    segment = await store.read(key, revision)
+    if segment is None:
+        return None
+    head = segment.head
+    if revision is not None and not segment.records:
+        if head.deleted:
+            raise SessionNotFound("it was deleted", **key._asdict())
+        if 1 <= revision <= head.revision:
+            raise RevisionPruned("this revision was removed", **key._asdict(), revision=revision)
+        raise RevisionNotFound(
+            f"there is no such revision; the newest is {head.revision}",
+            **key._asdict(),
+            revision=revision,
+        )
+    loaded = read(key, segment.records, max_bytes)
+    if loaded.header.kind is Kind.TOMBSTONE and loaded.header.revision != head.revision:
+        raise RevisionPruned(
+            "the session was deleted at this revision, and created anew later",
+            **key._asdict(),
+            revision=revision,
+        )
+    _check_place(key, segment, loaded.header, revision)
+    return loaded
+
+
+def _check_place(key: SessionKey, segment: Segment, header: Header, revision: int | None) -> None:
+    """What was read must be what was asked for, and the newest what the head says it is."""
+    head = segment.head
+    wanted = head.revision if revision is None else revision
+    if header.revision != wanted or (wanted == head.revision and header.write_id != head.write_id):
+        raise Damaged(
+            f"the store gave revision {header.revision}, written as {header.write_id.hex()}, where "
+            f"its head says {head.revision}, written as {head.write_id.hex()}",
+            namespace=key.namespace,
+            session_id=key.session_id,
+            revision=wanted,
+        )
+
+
+async def send(store: AsyncStore, key: SessionKey, draft: Draft, *, sent_before: bool) -> None:
+    """Commit a draft, if the session's head is still the one it was made for.
+
+    An unclear answer is resolved: the head, or the ring of recent writes, has our ``write_id``
+    (done), or somebody else's write on our parent (``Conflict``), or neither: then the identical
+    write is sent again, whose guard lets only one of them happen.
+
+    Args:
+        sent_before: an earlier call may have written it already.
+
+    Raises:
+        Conflict: another write came first.
+        SaveUnclear: the store stopped answering.
+        StoreError: it was certainly not written.
+    """
+    commit = _commit(draft)
+    unclear: CheckpointError | None = None
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            await async_sleep(_FIRST_PAUSE * 2**attempt * (0.5 + random() / 2))
+        try:
+            if await store.commit(key, commit):
+                return
+        except StoreError as exc:
+            if not (unclear or sent_before or isinstance(exc, StoreUnavailable)):
+                raise  # certainly not written, now or before
+            unclear = exc
+        try:
+            segment = await store.read(key)
+            tip = survey(key, segment.records) if segment else None
+            maybe_mine = tip if sent_before or unclear else None
+            if maybe_mine is not None and await _landed(store, key, commit, maybe_mine):
+                return
+        except (StoreError, Damaged, UnsupportedFormat) as exc:
+            unclear = exc
+            continue
+        if (segment.head.write_id if segment else None) != draft.guard:
+            raise conflict(key, draft.tip.header.parent_revision, tip.header if tip else None)
+    raise SaveUnclear(
+        f"the store did not answer {ATTEMPTS} times, so it is not known whether this revision was "
+        f"saved. Save the same state object again to find out (it is never saved twice), or "
+        f"restore the session and look",
+        namespace=key.namespace,
+        session_id=key.session_id,
+        revision=draft.record.revision,
+    ) from unclear
+
+
+def _commit(draft: Draft) -> Commit:
+    header = draft.tip.header
+    head = Head(
+        revision=header.revision,
+        write_id=header.write_id,
+        base=header.revision - draft.tip.patches,
+        saved_at=header.saved_at,
+        deleted=header.kind is Kind.TOMBSTONE,
+    )
+    return Commit(draft.guard, head, draft.record)
+
+
+async def _landed(store: AsyncStore, key: SessionKey, commit: Commit, tip: Tip) -> bool:
+    """Whether a write is among the recent ones, or under its own revision further back."""
+    write_id = commit.head.write_id
+    if any(write.write_id == write_id for write in tip.recent):
+        return True
+    below = await store.heads(key, commit.record.revision + 1, 1)
+    found = [record for record, _ in below if record.revision == commit.record.revision]
+    return any(read_header(record)[0].write_id == write_id for record in found)
+
+
+def conflict(key: SessionKey, parent_revision: int, newest: Header | None) -> Conflict:
+    """The error for a state whose parent is not the newest revision (0: it has no parent)."""
+    mine = f"revision {parent_revision}" if parent_revision else "no revision of this session"
+    if newest is not None and newest.kind is Kind.TOMBSTONE:
+        newest = None
+    if newest is None:
+        theirs = "the session does not exist any more"
+    else:
+        at = from_micros(newest.saved_at).isoformat(timespec="milliseconds")
+        theirs = f"the session is at revision {newest.revision}, saved by {newest.writer} at {at}"
+    advice = (
+        "Restore and apply the turn again, or use run(), which does"
+        if parent_revision
+        else "If it is a copy of a restored state (or a dict, or another agent), pass parent=; if "
+        "it is new, give it a session id of its own"
+    )
+    return Conflict(
+        f"this state comes from {mine}, and {theirs}; nothing was written. {advice}",
+        parent_revision=parent_revision or None,
+        current_revision=newest.revision if newest else None,
+        writer=str(newest.writer) if newest else None,
+        namespace=key.namespace,
+        session_id=key.session_id,
+    )

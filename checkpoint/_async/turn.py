@@ -1,0 +1,115 @@
+"""One turn of an agent: restored on entry, saved on exit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from checkpoint._async.engine import AsyncEngine, Begun
+from checkpoint.errors import InvalidOption
+from checkpoint.ids import SessionKey
+from checkpoint.segment import RESULT
+from checkpoint.snapshot import Snapshot
+
+S = TypeVar("S")
+
+
+class AsyncTurn(Generic[S]):
+    """A turn, as :meth:`AsyncCheckpointer.turn` makes it; enter it with ``async with``.
+
+    Attributes:
+        session_id: the session.
+        turn_id: the caller's key of this turn, or None.
+        snapshot: metadata of the revision the state is at; None before the first save.
+        replayed: this ``turn_id`` was saved before. The state is as that turn left it, and
+            nothing is saved on exit.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine[S],
+        key: SessionKey,
+        turn_id: str | None,
+        new: Callable[[], S] | None,
+    ) -> None:
+        self._engine = engine
+        self._key = key
+        self._new = new
+        self._begun: Begun[S] | None = None
+        self._state: S | None = None
+        self.session_id = key.session_id
+        self.turn_id = turn_id
+        self.snapshot: Snapshot | None = None
+        self.replayed = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.session_id!r} at revision {self.revision}>"
+
+    @property
+    def state(self) -> S:
+        """The state: change it in place, or assign another.
+
+        Raises:
+            InvalidOption: the turn was not entered; or it has an agent, which is what is saved.
+        """
+        self._without_agent()
+        return self._state  # type: ignore[return-value]  # set on entry
+
+    @state.setter
+    def state(self, state: S) -> None:
+        self._without_agent()
+        self._state = state
+
+    @property
+    def agent(self) -> Any:
+        """The live agent that ``build`` made of the state; None without an adapter."""
+        return self._entered().agent
+
+    @property
+    def revision(self) -> int:
+        """The revision the state is at: that of its restore, then that of its save; 0 if new."""
+        return self.snapshot.revision if self.snapshot else 0
+
+    async def __aenter__(self) -> AsyncTurn[S]:
+        if self._begun is not None:
+            raise InvalidOption("a turn is entered once; make another with turn()")
+        self._begun = begun = await self._engine.begin(self._key, self.turn_id, self._new)
+        self._state, self.snapshot, self.replayed = begun.state, begun.snapshot, begun.replayed
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None and not self.replayed:
+            await self._save(None)
+
+    async def finish(self, result: Any) -> None:
+        """Save, with the result if there is a turn id; for :meth:`AsyncCheckpointer.run`."""
+        await self._save(None if self.turn_id is None else {RESULT: result})
+
+    @property
+    def result(self) -> Any:
+        """What the turn returned when it was first delivered to ``run``; None otherwise."""
+        return self._entered().result
+
+    async def _save(self, result: dict[int, Any] | None) -> None:
+        begun = self._entered()
+        subject = self._state if begun.agent is None else begun.agent
+        self._state = state = await self._engine.capture(subject)
+        self._engine.origins.remember(state, begun.lineage)
+        self.snapshot = await self._engine.save(
+            state, begun.lineage, turn_id=self.turn_id, result=result
+        )
+
+    def _without_agent(self) -> None:
+        if self._entered().agent is not None:
+            raise InvalidOption("what this turn saves is captured from its agent: use turn.agent")
+
+    def _entered(self) -> Begun[S]:
+        if self._begun is None:
+            raise InvalidOption("the turn was not entered; use it in a with statement")
+        return self._begun

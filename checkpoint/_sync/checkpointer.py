@@ -1,0 +1,476 @@
+"""The face of the library: sessions saved to and restored from one store."""
+
+# Generated from checkpoint/_async/checkpointer.py by tools/unasync.py: change that one.
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from random import random
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from checkpoint import log
+from checkpoint._sync.engine import Engine
+from checkpoint._sync.turn import Turn
+from checkpoint.errors import Conflict
+from checkpoint.ids import check_id
+from checkpoint.labels import attachment_name, label_attachment
+from checkpoint.options import Options
+from checkpoint.origins import Lineage
+from checkpoint.record import Kind, read_header
+from checkpoint.segment import Tip
+from checkpoint.serializer import Draft, Origin, seal_tombstone
+from checkpoint.snapshot import Restored, SessionInfo, Snapshot, from_micros
+from checkpoint.store import Store
+from checkpoint.waiting import sleep, value
+
+if TYPE_CHECKING:
+    from checkpoint.changes import Change
+
+S = TypeVar("S")
+R = TypeVar("R")
+
+_PAGE = 500  # sessions or records asked for at once in a listing
+
+
+class Checkpointer(Generic[S]):
+    """Saves and restores the sessions of one namespace of one store.
+
+    Made by :func:`checkpoint.open`; use it with ``with``, or call :meth:`close`.
+    It is safe to share between threads, and cheap to keep for the life of the process. Nothing is
+    connected before the first call.
+
+    All methods raise ``InvalidId`` for an id that cannot be kept, ``StoreError`` when the store
+    cannot do its part, and ``Damaged`` when stored bytes are not what was written. An outage is
+    never told as a missing session.
+    """
+
+    def __init__(self, store: Store, options: Options[S]) -> None:
+        self._engine = Engine(store, options)
+        self._store = store
+        self._options = options
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._options})"
+
+    def __enter__(self) -> Checkpointer[S]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the store's connections. Calls after this raise ``StoreClosed``.
+
+        Example:
+            >>> def main():
+            ...     cp = checkpoint.open("memory://")
+            ...     cp.close()
+            >>> main()
+        """
+        self._store.close()
+
+    # --- turns -----------------------------------------------------------------------------------
+
+    def turn(
+        self,
+        session_id: str,
+        *,
+        turn_id: str | None = None,
+        new: Callable[[], S] | None = None,
+    ) -> Turn[S]:
+        """A turn of a session: restored when it is entered, saved when it is left.
+
+        Nothing is saved when the body raises, or when it changed nothing.
+
+        Args:
+            session_id: stable name of the session, 1 to 512 bytes of UTF-8.
+            turn_id: your key of this turn, such as the id of the message. A turn delivered twice
+                is saved once: the second has ``turn.replayed`` set. The last 32 turns, at least,
+                are remembered.
+            new: makes the first state of a session that has none; the model itself by default.
+
+        Raises:
+            Conflict: on exit, somebody else saved the session meanwhile; nothing was written.
+            SaveUnclear: on exit, the store stopped answering.
+            NotSerializable: on exit, a value would not come back as it is; nothing was written.
+            SchemaMismatch: on entry, the session was saved with another schema or version.
+
+        Example:
+            >>> def main():
+            ...     with checkpoint.open("memory://") as cp:
+            ...         with cp.turn("user-42") as turn:
+            ...             turn.state["greeted"] = True
+            ...         return turn.revision
+            >>> main()
+            1
+        """
+        if turn_id is not None:
+            check_id(turn_id, "turn id")
+        return Turn(self._engine, self._engine.key(session_id), turn_id, new)
+
+    def run(
+        self,
+        session_id: str,
+        fn: Callable[[S], R],
+        *,
+        turn_id: str | None = None,
+        new: Callable[[], S] | None = None,
+        timeout: float = 60.0,
+    ) -> R:
+        """Run a turn as a function of the state; after a conflict, again on the fresh state.
+
+        Args:
+            fn: called with the state (with an adapter, the live agent). It may be called several
+                times, so what it does outside of the state should bear being done again.
+            turn_id: your key of this turn. The result is stored with it, so it must be plain data,
+                and is returned without a call of ``fn`` when the turn is delivered again. (None,
+                if the earlier delivery was a :meth:`turn`, which stores no result.)
+            new: makes the first state of a session that has none.
+            timeout: seconds during which conflicts are retried.
+
+        Raises:
+            Conflict: the session was saved by others each time, for ``timeout`` seconds.
+            SaveUnclear, NotSerializable, SchemaMismatch: see :meth:`turn`.
+
+        Example:
+            >>> def count(state):
+            ...     state["n"] = state.get("n", 0) + 1
+            ...     return state["n"]
+            >>> def main():
+            ...     with checkpoint.open("memory://") as cp:
+            ...         return [cp.run("user-42", count, turn_id="message-1") for _ in "ab"]
+            >>> main()
+            [1, 1]
+        """
+        deadline = time.monotonic() + timeout
+        pause = 0.002  # seconds
+        while True:
+            turn = self.turn(session_id, turn_id=turn_id, new=new)
+            turn.__enter__()
+            if turn.replayed:
+                earlier: R = turn.result
+                return earlier
+            result: R = value(fn(turn.state if turn.agent is None else turn.agent))
+            try:
+                turn.finish(result)
+            except Conflict:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return result
+            sleep(pause * random())
+            pause = min(pause * 2, 0.25)
+
+    # --- restore and save ------------------------------------------------------------------------
+
+    def restore(self, session_id: str, *, revision: int | str | None = None) -> Restored[S]:
+        """Rebuild the state of a session, the newest or any revision of it.
+
+        Args:
+            revision: a revision's number or label; None for the newest.
+
+        Raises:
+            SessionNotFound: there is no such session.
+            RevisionNotFound, RevisionPruned: it has no such revision or label, or has it no more.
+            SchemaMismatch, SchemaChanged, InvalidState: the stored state is not one of this model.
+
+        Example:
+            >>> def main():
+            ...     with checkpoint.open("memory://") as cp:
+            ...         cp.save("user-42", {"memory": ["hi"]})
+            ...         return (cp.restore("user-42")).state
+            >>> main()
+            {'memory': ['hi']}
+        """
+        key = self._engine.key(session_id)
+        begun = self._engine.restore(key, self._engine.load(key, revision))
+        assert begun.snapshot is not None  # it was loaded
+        return Restored(begun.state, begun.snapshot, begun.agent)
+
+    def save(
+        self, session_id: str, state: S, *, parent: Snapshot | None = None, branch: bool = False
+    ) -> Snapshot:
+        """Save a state: one that was restored, as its next revision; a new one, as a new session.
+
+        Args:
+            state: an instance of the model (with an adapter, the live agent).
+            parent: what the state was made from, when it is not the very object that ``restore``,
+                ``turn`` or an earlier ``save`` knows: a copy, a plain dict, another agent.
+            branch: the parent may be older than the newest revision. The save becomes the newest
+                all the same, and its ``parent_revision`` tells where it came from.
+
+        Returns:
+            The snapshot; that of the parent, when the state did not change.
+
+        Raises:
+            Conflict: the session is not at the state's parent (any more); nothing was written.
+            NotSerializable, StateTooLarge: it would not come back; nothing was written.
+            SaveUnclear: the store stopped answering; save again to find out.
+
+        Example:
+            >>> def main():
+            ...     with checkpoint.open("memory://") as cp:
+            ...         cp.save("user-42", {"n": 1})
+            ...         restored = cp.restore("user-42")
+            ...         restored.state["n"] = 2
+            ...         return (cp.save("user-42", restored.state)).revision
+            >>> main()
+            2
+        """
+        key = self._engine.key(session_id)
+        lineage = self._engine.lineage_of(state, key, parent)
+        self._engine.origins.remember(state, lineage)
+        captured = self._engine.capture(state)
+        try:
+            snapshot = self._engine.save(captured, lineage, branch=branch)
+        finally:
+            # Again: a plain dict can only be remembered while a save of it is pending.
+            self._engine.origins.remember(state, lineage)
+        assert snapshot is not None  # only a turn's first state may have nothing to save
+        return snapshot
+
+    def overwrite(self, session_id: str, state: S) -> Snapshot:
+        """Save a state on top of whatever is there, without regard to what others saved.
+
+        The one way to ignore a conflict; it is logged as a warning. Earlier revisions stay.
+
+        Example:
+            >>> def main():
+            ...     with checkpoint.open("memory://") as cp:
+            ...         cp.save("user-42", {"n": 1})
+            ...         return (cp.overwrite("user-42", {"n": 0})).revision
+            >>> main()
+            2
+        """
+        key = self._engine.key(session_id)
+        captured = self._engine.capture(state)
+
+        def whole(tip: Tip | None) -> Draft | None:
+            return self._engine.plan(key, captured, Origin(), tip, self._engine.header(tip))
+
+        sent = self._engine.replace_head(key, whole)
+        assert sent is not None  # a state without an origin is always saved
+        self._engine.origins.remember(state, Lineage(key, sent.origin))
+        log.warning("overwritten", session_id=session_id, revision=sent.record.revision)
+        return Snapshot.of(*key, sent.tip.header)
+
+    # --- history ---------------------------------------------------------------------------------
+
+    def history(
+        self, session_id: str, *, limit: int | None = None, before: int | None = None
+    ) -> list[Snapshot]:
+        """The snapshots of a session, newest first; no state is loaded.
+
+        Args:
+            limit: at most this many; None for all.
+            before: only revisions below this one, to go on where an earlier call ended.
+
+        Raises:
+            SessionNotFound: there is no such session.
+
+        Example:
+            >>> def main():
+            ...     with checkpoint.open("memory://") as cp:
+            ...         cp.save("user-42", {"n": 1})
+            ...         return [snapshot.revision for snapshot in cp.history("user-42")]
+            >>> main()
+            [1]
+        """
+        key = self._engine.key(session_id)
+        labels = self._engine.labels(key)
+        found: list[Snapshot] = []
+        while limit is None or len(found) < limit:
+            wanted = _PAGE if limit is None else min(_PAGE, limit - len(found))
+            page = self._store.heads(key, before, wanted)
+            for record, size in page:
+                header, _ = read_header(record)
+                if header.kind is not Kind.TOMBSTONE:
+                    names = sorted(
+                        n for n, revision in labels.items() if revision == record.revision
+                    )
+                    found.append(Snapshot.of(*key, header, labels=names, size=size))
+                before = record.revision
+            if len(page) < wanted:
+                break
+        if not found:
+            self._engine.living(key)  # a missing session is told as that
+        return found
+
+    def diff(self, session_id: str, old: int | str, new: int | str) -> list[Change]:
+        """What changed from one revision to another, of whatever schemas they are.
+
+        Raises:
+            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
+
+        Example:
+            >>> def main():
+            ...     with checkpoint.open("memory://") as cp:
+            ...         for n in 1, 2:
+            ...             with cp.turn("user-42") as turn:
+            ...                 turn.state["n"] = n
+            ...         return [str(change) for change in cp.diff("user-42", 1, 2)]
+            >>> main()
+            ['n = 2']
+        """
+        from checkpoint.changes import changes_of
+        from checkpoint.diff import diff
+
+        before = self.document(session_id, revision=old)
+        after = self.document(session_id, revision=new)
+        return changes_of(diff(before, after))
+
+    def document(self, session_id: str, *, revision: int | str | None = None) -> Any:
+        """The stored document of a revision as plain data, whatever its schema: for tools.
+
+        Raises:
+            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
+
+        Example:
+            >>> def main():
+            ...     with checkpoint.open("memory://") as cp:
+            ...         cp.save("user-42", {"n": 1})
+            ...         return cp.document("user-42")
+            >>> main()
+            {'n': 1}
+        """
+        return (self._engine.load(self._engine.key(session_id), revision)).document
+
+    # --- whole sessions --------------------------------------------------------------------------
+
+    def fork(
+        self, session_id: str, new_session_id: str, *, revision: int | str | None = None
+    ) -> Snapshot:
+        """Start a new session from a revision of this one (the newest, if None).
+
+        Raises:
+            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
+            Conflict: there is a session of the new id.
+
+        Example:
+            >>> def main():
+            ...     with checkpoint.open("memory://") as cp:
+            ...         cp.save("user-42", {"n": 1})
+            ...         return (cp.fork("user-42", "what-if")).source
+            >>> main()
+            ('user-42', 1)
+        """
+        source, target = self._engine.key(session_id), self._engine.key(new_session_id)
+        loaded = self._engine.load(source, revision)
+        tip = self._engine.absent(target)
+        return self._engine.copy(target, loaded, (session_id, loaded.header.revision), tip)
+
+    def rollback(self, session_id: str, revision: int | str) -> Snapshot:
+        """Make an earlier revision the newest again, as a new revision; history stays.
+
+        Raises:
+            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
+            Conflict: the session was saved meanwhile.
+
+        Example:
+            >>> def main():
+            ...     with checkpoint.open("memory://") as cp:
+            ...         for n in 1, 2:
+            ...             with cp.turn("user-42") as turn:
+            ...                 turn.state["n"] = n
+            ...         cp.rollback("user-42", 1)
+            ...         return (cp.restore("user-42")).state
+            >>> main()
+            {'n': 1}
+        """
+        key = self._engine.key(session_id)
+        tip = self._engine.living(key)
+        loaded = self._engine.load(key, revision)
+        return self._engine.copy(key, loaded, (session_id, loaded.header.revision), tip)
+
+    def delete(self, session_id: str) -> bool:
+        """Delete a session with all its revisions and labels; whether there was one.
+
+        A tombstone stays, so that a writer that still holds the old state gets ``Conflict``.
+
+        Example:
+            >>> def main():
+            ...     with checkpoint.open("memory://") as cp:
+            ...         cp.save("user-42", {"n": 1})
+            ...         return [cp.delete("user-42"), cp.delete("user-42")]
+            >>> main()
+            [True, False]
+        """
+        key = self._engine.key(session_id)
+
+        def tombstone(tip: Tip | None) -> Draft | None:
+            if tip is None or tip.header.kind is Kind.TOMBSTONE:
+                return None
+            return seal_tombstone(key, self._engine.header(tip), tip)
+
+        return self._engine.replace_head(key, tombstone) is not None
+
+    def label(self, session_id: str, label: str, *, revision: int | str | None = None) -> Snapshot:
+        """Name a revision (the newest, if None), so that ``restore(revision=label)`` finds it.
+
+        A label names one revision of its session; labelling again moves it.
+
+        Raises:
+            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
+
+        Example:
+            >>> def main():
+            ...     with checkpoint.open("memory://") as cp:
+            ...         cp.save("user-42", {"n": 1})
+            ...         cp.label("user-42", "before the upgrade")
+            ...         return (cp.restore("user-42", revision="before the upgrade")).state
+            >>> main()
+            {'n': 1}
+        """
+        check_id(label, "label")
+        key = self._engine.key(session_id)
+        header = (self._engine.load(key, revision)).header
+        self._store.attach(key, label_attachment(key, label, header.revision))
+        return Snapshot.of(*key, header, labels=[label])
+
+    def unlabel(self, session_id: str, label: str) -> bool:
+        """Remove a label; whether it was there. The revision stays.
+
+        Example:
+            >>> def main():
+            ...     with checkpoint.open("memory://") as cp:
+            ...         cp.save("user-42", {"n": 1})
+            ...         cp.label("user-42", "old")
+            ...         return [cp.unlabel("user-42", "old") for _ in "ab"]
+            >>> main()
+            [True, False]
+        """
+        name = attachment_name(check_id(label, "label"))
+        return self._store.detach(self._engine.key(session_id), 0, name)
+
+    def sessions(self, prefix: str = "") -> Iterator[SessionInfo]:
+        """The sessions of this namespace, in byte order of their ids.
+
+        Args:
+            prefix: only ids that begin with it.
+
+        Example:
+            >>> def main():
+            ...     with checkpoint.open("memory://") as cp:
+            ...         cp.save("user/42", {})
+            ...         return [session.session_id for session in cp.sessions("user/")]
+            >>> main()
+            ['user/42']
+        """
+        if prefix != "":
+            check_id(prefix, "prefix of session ids")
+        namespace = self._options.namespace
+        after: str | None = None
+        while True:
+            page = self._store.sessions(namespace, prefix, after, _PAGE)
+            for session_id, head in page:
+                yield SessionInfo(namespace, session_id, head.revision, from_micros(head.saved_at))
+            if len(page) < _PAGE:
+                return
+            after = page[-1][0]

@@ -1,0 +1,253 @@
+"""Documents to bytes and back: MessagePack with a closed set of extension types.
+
+A *document* is a tree of maps, lists and scalars. Besides what MessagePack knows (None, bool, int,
+float, str, bytes, list, dict) it keeps tuples, sets, frozensets, integers of any size, Decimal,
+UUID, datetime (naive, fixed offset or named zone), date, time and timedelta as what they are. The
+format is https://github.com/msgpack/msgpack/blob/master/spec.md; extension types are listed in
+:data:`_DECODERS`. Nothing here imports or calls a name found in the bytes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from enum import Enum
+from typing import Any, cast
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgpack
+from pydantic import BaseModel
+from pydantic_core import TzInfo, to_jsonable_python
+
+TUPLE, SET, FROZENSET, BIGINT, DECIMAL, UUID_, DATETIME, DATE, TIME, TIMEDELTA = range(1, 11)
+
+_EPOCH = dt.datetime(1970, 1, 1)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+_MAX_EXTENSIONS = 64
+"""How deep extension types (tuples, sets) may be nested in each other; lists and maps go deeper."""
+
+
+class DecodeError(ValueError):
+    """Bytes that are not a document. Callers know where they came from and say so."""
+
+
+class MissingTimeZone(DecodeError):
+    """A document names a time zone that this host has no data for."""
+
+
+def encode(value: object) -> bytes:
+    """Encode a document, or a pydantic dump of one.
+
+    Values of declared types that have a plain form (enums, URLs, paths, deques …) are written in
+    that form: whether they come back is for :mod:`checkpoint.fidelity` to prove, not decided here.
+
+    Raises:
+        TypeError, ValueError: a value has no plain form, or it is nested too deep.
+
+    Example:
+        >>> decode(encode({"seen": {1, 2}, "at": (1, 2**70)}))
+        {'seen': {1, 2}, 'at': (1, 1180591620717411303424)}
+    """
+    return encoder()(value)
+
+
+def encoder(depth: int = 0) -> Callable[[object], bytes]:
+    """Return an encode function that reuses its buffer; for one thread, many small values.
+
+    Args:
+        depth: how many extension types the values are inside of.
+    """
+    packer = msgpack.Packer(
+        default=lambda value: _plain(value, depth),
+        strict_types=True,
+        unicode_errors="surrogatepass",
+        buf_size=4096,
+    )
+
+    def run(value: object) -> bytes:
+        try:
+            packed: bytes = packer.pack(value)
+        except Exception:
+            packer.reset()  # what was packed of the failed value must not lead the next one
+            raise
+        return packed
+
+    return run
+
+
+def decode(data: bytes | memoryview) -> Any:
+    """Decode one document; the inverse of :func:`encode`.
+
+    Raises:
+        DecodeError: the bytes are no document, or are followed by more bytes.
+    """
+    value, size = decode_first(data)
+    if size != len(data):
+        raise DecodeError(f"{len(data) - size} bytes follow the document")
+    return value
+
+
+def decode_first(data: bytes | memoryview) -> tuple[Any, int]:
+    """Decode the document at the start of ``data``; return it and the number of bytes it took.
+
+    Raises:
+        DecodeError: the bytes do not begin with a document.
+    """
+    try:
+        # An Unpacker keeps its state on the heap; unpackb() needs 40 KB of the C stack, which
+        # nested extension types, decoded within each other, would run out of.
+        unpacker = msgpack.Unpacker(
+            ext_hook=_decode_ext,
+            strict_map_key=False,
+            unicode_errors="surrogatepass",
+            max_buffer_size=max(len(data), 1),
+        )
+        unpacker.feed(data)
+        return unpacker.unpack(), unpacker.tell()
+    except DecodeError:
+        raise
+    except Exception as exc:
+        # msgpack and the extension decoders raise a dozen types on bad bytes; it is one thing.
+        raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
+
+
+def _plain(value: Any, depth: int) -> object:
+    """MessagePack's hook for what it does not know; what is returned is packed instead."""
+    kind = type(value)
+    if kind in _NATIVE or (kind is int and -(2**63) <= value < 2**64):
+        return value
+    if (to_ext := _ENCODERS.get(kind)) is not None:
+        if depth >= _MAX_EXTENSIONS:
+            raise ValueError("recursion limit exceeded")
+        code, payload = to_ext(value, encoder(depth + 1))
+        return msgpack.ExtType(code, payload)
+    if isinstance(value, Enum):
+        return _plain(value.value, depth)
+    if isinstance(value, Iterator):  # asking for its plain form would use it up
+        raise TypeError(f"a {kind.__name__} has no plain form")
+    # What is inside of a container is plain in its own way, so only the container is made so here.
+    if hasattr(kind, "__dataclass_fields__"):
+        return {name: getattr(value, name, None) for name in kind.__dataclass_fields__}
+    for container, make in _CONTAINERS:
+        if isinstance(value, container):
+            return _plain(make(value), depth)
+    plain = to_jsonable_python(value)
+    if type(plain) is kind:
+        raise TypeError(f"a {kind.__name__} has no plain form")
+    return plain
+
+
+_NATIVE = frozenset({dict, list, str, bytes, float, bool, type(None)})
+_CONTAINERS: tuple[tuple[type, Callable[[Any], object]], ...] = (
+    (BaseModel, dict),
+    (Mapping, dict),
+    (tuple, tuple),
+    (list, list),
+    (deque, list),
+    (set, set),
+    (frozenset, frozenset),
+)
+
+
+def _zone(tz: dt.tzinfo | None) -> list[object]:
+    """A time zone as data: nothing, an offset in µs with an optional name, or an IANA key."""
+    if tz is None:
+        return [None]
+    if type(tz) is ZoneInfo and tz.key is not None:
+        return [tz.key]
+    if type(tz) is dt.timezone or type(tz) is TzInfo:
+        offset = cast("dt.timedelta", tz.utcoffset(None))
+        plain = dt.timezone(offset)
+        name = tz.tzname(None) if type(tz) is dt.timezone else None
+        micros = offset // _MICROSECOND
+        return [micros] if name in (None, plain.tzname(None)) else [micros, name]
+    raise TypeError(
+        f"a time zone of type {type(tz).__name__} would not come back; "
+        f"use datetime.timezone or zoneinfo.ZoneInfo"
+    )
+
+
+def _unzone(zone: list[Any]) -> dt.tzinfo | None:
+    if zone[0] is None:
+        return None
+    if isinstance(zone[0], str):
+        try:
+            return ZoneInfo(zone[0])
+        except ZoneInfoNotFoundError as exc:
+            raise MissingTimeZone(
+                f"this host has no data for the time zone {zone[0]!r}; install the package tzdata"
+            ) from exc
+    if zone == [0]:
+        return dt.UTC
+    return dt.timezone(zone[0] * _MICROSECOND, *zone[1:])
+
+
+def _encode_datetime(value: dt.datetime) -> list[object]:
+    return [(value.replace(tzinfo=None) - _EPOCH) // _MICROSECOND, value.fold, *_zone(value.tzinfo)]
+
+
+def _decode_datetime(payload: bytes) -> dt.datetime:
+    micros, fold, *zone = decode(payload)
+    wall: dt.datetime = _EPOCH + micros * _MICROSECOND
+    return wall.replace(fold=fold, tzinfo=_unzone(zone))
+
+
+def _encode_time(value: dt.time) -> list[object]:
+    seconds = (value.hour * 60 + value.minute) * 60 + value.second
+    return [seconds * 1_000_000 + value.microsecond, value.fold, *_zone(value.tzinfo)]
+
+
+def _decode_time(payload: bytes) -> dt.time:
+    micros, fold, *zone = decode(payload)
+    wall: dt.datetime = _EPOCH + micros * _MICROSECOND
+    return wall.time().replace(fold=fold, tzinfo=_unzone(zone))
+
+
+def _encode_set(value: set[object] | frozenset[object], pack: Callable[[object], bytes]) -> bytes:
+    # Sorted by their bytes, so that equal sets are equal bytes in every process.
+    parts = sorted(map(pack, value))
+    size: bytes = msgpack.Packer().pack_array_header(len(parts))
+    return size + b"".join(parts)
+
+
+def _encode_bigint(value: int) -> bytes:
+    return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+
+
+# From a value, and a function that packs what is inside of it, to the code and the payload.
+_ENCODERS: dict[type, Callable[[Any, Callable[[object], bytes]], tuple[int, bytes]]] = {
+    tuple: lambda v, pack: (TUPLE, pack(list(v))),
+    set: lambda v, pack: (SET, _encode_set(v, pack)),
+    frozenset: lambda v, pack: (FROZENSET, _encode_set(v, pack)),
+    int: lambda v, _: (BIGINT, _encode_bigint(v)),  # only those of more than 64 bits arrive here
+    Decimal: lambda v, _: (DECIMAL, str(v).encode()),
+    UUID: lambda v, _: (UUID_, v.bytes),
+    dt.datetime: lambda v, pack: (DATETIME, pack(_encode_datetime(v))),
+    dt.date: lambda v, pack: (DATE, pack(v.toordinal())),
+    dt.time: lambda v, pack: (TIME, pack(_encode_time(v))),
+    dt.timedelta: lambda v, pack: (TIMEDELTA, pack([v.days, v.seconds, v.microseconds])),
+}
+
+_DECODERS: dict[int, Callable[[bytes], object]] = {
+    TUPLE: lambda b: tuple(decode(b)),
+    SET: lambda b: set(decode(b)),
+    FROZENSET: lambda b: frozenset(decode(b)),
+    BIGINT: lambda b: int.from_bytes(b, "big", signed=True),
+    DECIMAL: lambda b: Decimal(b.decode()),
+    UUID_: lambda b: UUID(bytes=b),
+    DATETIME: _decode_datetime,
+    DATE: lambda b: dt.date.fromordinal(decode(b)),
+    TIME: _decode_time,
+    TIMEDELTA: lambda b: dt.timedelta(*decode(b)),
+}
+
+
+def _decode_ext(code: int, payload: bytes) -> object:
+    if (from_ext := _DECODERS.get(code)) is None:
+        raise DecodeError(f"extension type {code} is not known to this version")
+    return from_ext(payload)

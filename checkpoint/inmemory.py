@@ -1,0 +1,128 @@
+"""The reference store: plain Python, in this process. For development and tests only.
+
+Read it to learn what a store must do. What it keeps is gone with the process, which is the very
+failure this library is for, so it says so when it is opened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Lock
+
+from checkpoint import log
+from checkpoint.errors import InvalidOption, StoreClosed
+from checkpoint.ids import SessionKey
+from checkpoint.record import Record
+from checkpoint.registry import redact
+from checkpoint.store import Attachment, Commit, Head, Segment
+
+
+@dataclass(slots=True)
+class _Session:
+    head: Head
+    records: dict[int, Record] = field(default_factory=dict)
+    bases: dict[int, int] = field(default_factory=dict)  # revision -> base of its segment
+    attachments: dict[tuple[int, str], Attachment] = field(default_factory=dict)
+
+
+class InMemoryStore:
+    """Keeps sessions in a dict.
+
+    Example:
+        >>> import checkpoint
+        >>> cp = checkpoint.open("memory://")
+        >>> with cp.turn("user-42") as turn:
+        ...     turn.state["seen"] = 1
+        >>> cp.restore("user-42").state
+        {'seen': 1}
+    """
+
+    def __init__(self) -> None:
+        self._sessions: dict[SessionKey, _Session] = {}
+        self._lock = Lock()
+        self._closed = False
+        log.warning("memory:// keeps sessions in this process only; they end with it")
+
+    def read(self, key: SessionKey, revision: int | None = None) -> Segment | None:
+        with self._open_lock():
+            session = self._sessions.get(key)
+            if session is None:
+                return None
+            last = session.head.revision if revision is None else revision
+            first = session.bases.get(last)
+            numbers = [] if first is None else range(first, last + 1)
+            return Segment(session.head, tuple(session.records[n] for n in numbers))
+
+    def commit(self, key: SessionKey, commit: Commit) -> bool:
+        with self._open_lock():
+            session = self._sessions.get(key)
+            if (session.head.write_id if session else None) != commit.parent:
+                return False
+            if session is None or commit.head.deleted:
+                session = self._sessions[key] = _Session(commit.head)
+            session.head = commit.head
+            session.records[commit.record.revision] = commit.record
+            session.bases[commit.record.revision] = commit.head.base
+            return True
+
+    def heads(self, key: SessionKey, before: int | None, limit: int) -> list[tuple[Record, int]]:
+        with self._open_lock():
+            session = self._sessions.get(key)
+            records = session.records if session else {}
+            newest_first = sorted(
+                (n for n in records if before is None or n < before), reverse=True
+            )
+            return [
+                (
+                    Record(number, records[number].head, b""),
+                    len(records[number].head) + len(records[number].body),
+                )
+                for number in newest_first[:limit]
+            ]
+
+    def sessions(
+        self, namespace: str, prefix: str, after: str | None, limit: int
+    ) -> list[tuple[str, Head]]:
+        with self._open_lock():
+            found = sorted(
+                (key.session_id.encode(), key.session_id, session.head)
+                for key, session in self._sessions.items()
+                if key.namespace == namespace
+                and key.session_id.startswith(prefix)
+                and not session.head.deleted
+                and (after is None or key.session_id.encode() > after.encode())
+            )
+        return [(session_id, head) for _, session_id, head in found[:limit]]
+
+    def attach(self, key: SessionKey, attachment: Attachment) -> None:
+        with self._open_lock():
+            if session := self._sessions.get(key):
+                session.attachments[attachment.revision, attachment.name] = attachment
+
+    def detach(self, key: SessionKey, revision: int, name: str) -> bool:
+        with self._open_lock():
+            session = self._sessions.get(key)
+            return bool(session and session.attachments.pop((revision, name), None))
+
+    def attachments(self, key: SessionKey) -> list[Attachment]:
+        with self._open_lock():
+            session = self._sessions.get(key)
+            return (
+                [session.attachments[at] for at in sorted(session.attachments)] if session else []
+            )
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+
+    def _open_lock(self) -> Lock:
+        if self._closed:
+            raise StoreClosed("this store was closed; open it again")
+        return self._lock
+
+
+def open_store(url: str) -> InMemoryStore:
+    """Open ``memory://``: each call is a store of its own."""
+    if url != "memory://":
+        raise InvalidOption(f"memory:// takes no name and no parameters, but got {redact(url)!r}")
+    return InMemoryStore()

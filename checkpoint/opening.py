@@ -1,0 +1,210 @@
+"""``open``, ``open_async`` and ``preload``: where everything begins."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from checkpoint.errors import InvalidOption
+from checkpoint.ids import check_id
+from checkpoint.keywatch import KeyWatch
+from checkpoint.options import MAX_BYTES, Adapter, Options
+from checkpoint.registry import open_async_store, open_store, redact
+from checkpoint.schema import DictSchema, ModelSchema
+
+if TYPE_CHECKING:
+    from checkpoint._async.checkpointer import AsyncCheckpointer
+    from checkpoint._sync.checkpointer import Checkpointer
+    from checkpoint.store import AsyncStore, Store
+
+S = TypeVar("S")
+
+
+@overload
+def open(
+    store: str | Store,
+    *,
+    namespace: str = ...,
+    replica: str = ...,
+    max_bytes: int = ...,
+) -> Checkpointer[dict[str, Any]]: ...
+@overload
+def open(
+    store: str | Store,
+    state: type[S],
+    *,
+    schema: str | None = ...,
+    version: int | None = ...,
+    namespace: str = ...,
+    replica: str = ...,
+    max_bytes: int = ...,
+) -> Checkpointer[S]: ...
+@overload
+def open(
+    store: str | Store,
+    state: type[S],
+    *,
+    capture: Callable[[Any], S],
+    build: Callable[[S], Any],
+    schema: str | None = ...,
+    version: int | None = ...,
+    namespace: str = ...,
+    replica: str = ...,
+    max_bytes: int = ...,
+) -> Checkpointer[Any]: ...
+def open(
+    store: str | Store,
+    state: type[Any] | None = None,
+    *,
+    capture: Callable[[Any], Any] | None = None,
+    build: Callable[[Any], Any] | None = None,
+    schema: str | None = None,
+    version: int | None = None,
+    namespace: str = "default",
+    replica: str = "",
+    max_bytes: int = MAX_BYTES,
+) -> Checkpointer[Any]:
+    """Open a store of agent sessions.
+
+    Args:
+        store: URL of the store, such as ``sqlite:///agents.db`` (four slashes for an absolute
+            path) or ``memory://``; or a store object.
+        state: the model of the states: an ``AgentState``, any pydantic model, or None for dicts.
+        capture, build: for a live agent that is not itself a model: ``capture(agent)`` gives its
+            state, ``build(state)`` makes an agent of it again. ``turn.agent`` is then that agent.
+        schema, version: name and version of the schema, for a model that does not carry them.
+        namespace: sessions of one namespace are not seen from another; one for each tenant, say.
+        replica: a name for this writer, noted in what it saves and told in conflicts.
+        max_bytes: the largest encoded state to save or restore, in bytes.
+
+    Raises:
+        UnknownStore: no driver is installed for the scheme of the URL.
+        InvalidOption: an argument or a part of the URL has no meaning.
+
+    Example:
+        >>> cp = checkpoint.open("memory://")
+        >>> with cp.turn("user-42") as turn:
+        ...     turn.state["greeted"] = True
+        >>> cp.restore("user-42").state
+        {'greeted': True}
+    """
+    from checkpoint._sync.checkpointer import Checkpointer
+
+    options = _options(store, state, capture, build, schema, version, namespace, replica, max_bytes)
+    return Checkpointer(open_store(store), options)
+
+
+@overload
+def open_async(
+    store: str | Store | AsyncStore,
+    *,
+    namespace: str = ...,
+    replica: str = ...,
+    max_bytes: int = ...,
+) -> AsyncCheckpointer[dict[str, Any]]: ...
+@overload
+def open_async(
+    store: str | Store | AsyncStore,
+    state: type[S],
+    *,
+    schema: str | None = ...,
+    version: int | None = ...,
+    namespace: str = ...,
+    replica: str = ...,
+    max_bytes: int = ...,
+) -> AsyncCheckpointer[S]: ...
+@overload
+def open_async(
+    store: str | Store | AsyncStore,
+    state: type[S],
+    *,
+    capture: Callable[[Any], S | Awaitable[S]],
+    build: Callable[[S], Any],
+    schema: str | None = ...,
+    version: int | None = ...,
+    namespace: str = ...,
+    replica: str = ...,
+    max_bytes: int = ...,
+) -> AsyncCheckpointer[Any]: ...
+def open_async(
+    store: str | Store | AsyncStore,
+    state: type[Any] | None = None,
+    *,
+    capture: Callable[[Any], Any] | None = None,
+    build: Callable[[Any], Any] | None = None,
+    schema: str | None = None,
+    version: int | None = None,
+    namespace: str = "default",
+    replica: str = "",
+    max_bytes: int = MAX_BYTES,
+) -> AsyncCheckpointer[Any]:
+    """Open a store of agent sessions, asynchronously; the arguments are those of :func:`open`.
+
+    ``capture`` and ``build`` may be ``async`` functions. Nothing is connected here, so there is
+    nothing to await; use the result with ``async with``. A store that only blocks runs in threads.
+
+    Raises:
+        UnknownStore, InvalidOption: see :func:`open`.
+
+    Example:
+        >>> async def main():
+        ...     async with checkpoint.open_async("memory://") as cp:
+        ...         async with cp.turn("user-42") as turn:
+        ...             turn.state["greeted"] = True
+        ...         return (await cp.restore("user-42")).state
+        >>> asyncio.run(main())
+        {'greeted': True}
+    """
+    from checkpoint._async.checkpointer import AsyncCheckpointer
+
+    options = _options(store, state, capture, build, schema, version, namespace, replica, max_bytes)
+    return AsyncCheckpointer(open_async_store(store), options)
+
+
+def preload(url: str | None = None) -> None:
+    """Import now what the first save and restore would import, and the driver of a store.
+
+    For serverless platforms, whose start-up time is free or measured apart. Connects nothing.
+
+    Args:
+        url: a store's URL, whose driver is imported too.
+
+    Raises:
+        UnknownStore, InvalidOption: see :func:`open`.
+
+    Example:
+        >>> checkpoint.preload("sqlite:///agents.db")
+    """
+    import checkpoint._sync.checkpointer  # noqa: F401
+
+    if url is not None:
+        open_store(url).close()
+
+
+def _options(
+    store: object,
+    state: type[Any] | None,
+    capture: Callable[[Any], Any] | None,
+    build: Callable[[Any], Any] | None,
+    schema: str | None,
+    version: int | None,
+    namespace: str,
+    replica: str,
+    max_bytes: int,
+) -> Options[Any]:
+    if (capture is None) != (build is None):
+        raise InvalidOption("an adapter needs both capture= and build=")
+    given = [argument for argument in (schema, version, capture) if argument is not None]
+    if state in (None, dict) and given:
+        raise InvalidOption("schema=, version=, capture= and build= need a state model")
+    if type(max_bytes) is not int or max_bytes < 1:
+        raise InvalidOption(f"max_bytes is a number of bytes above 0, not {max_bytes!r:.40}")
+    return Options(
+        store=redact(store) if isinstance(store, str) else type(store).__name__,
+        schema=DictSchema() if state in (None, dict) else ModelSchema(state, schema, version),
+        namespace=check_id(namespace, "namespace"),
+        replica=check_id(replica, "replica name") if replica else "",
+        max_bytes=max_bytes,
+        adapter=Adapter(capture, build) if capture and build else None,
+        watch=KeyWatch(),
+    )

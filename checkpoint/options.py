@@ -1,0 +1,63 @@
+"""What a checkpointer was opened with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from checkpoint.keywatch import KeyWatch
+from checkpoint.record import Writer
+from checkpoint.schema import Schema
+
+S = TypeVar("S")
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Default limit for an encoded state, in bytes."""
+
+
+class Adapter(NamedTuple):
+    """How a live agent that is not itself a model becomes a state, and is rebuilt from one."""
+
+    capture: Callable[[Any], Any]
+    build: Callable[[Any], Any]
+
+
+class Options(NamedTuple, Generic[S]):
+    """What a checkpointer was opened with.
+
+    Attributes:
+        store: the store's URL without secrets, for people.
+        schema: what the states are instances of.
+        namespace: the namespace of all its sessions.
+        replica: name of this writer, noted in what it saves.
+        max_bytes: limit for an encoded state.
+        adapter: for live agents; None when the state is what callers work with.
+        watch: notices session ids that are never seen again.
+    """
+
+    store: str
+    schema: Schema[S]
+    namespace: str
+    replica: str
+    max_bytes: int
+    adapter: Adapter | None
+    watch: KeyWatch
+
+    def __str__(self) -> str:
+        return f"{self.store!r}, {self.schema.id}, namespace={self.namespace!r}"
+
+    def writer(self) -> Writer:
+        """Who saves: asked each time, as a process may fork."""
+        return Writer(_HOST, os.getpid(), self.replica)
+
+
+def _host() -> str:
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    import platform
+
+    return platform.node()
+
+
+_HOST = _host()

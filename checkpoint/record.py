@@ -1,0 +1,187 @@
+"""What a save writes: a record, its header as values, and the head of a session."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, NamedTuple, TypeVar
+
+from checkpoint.envelope import open_head
+from checkpoint.errors import Damaged, UnsupportedFormat
+
+T = TypeVar("T")
+
+
+class Kind(IntEnum):
+    """What the body of a record holds."""
+
+    BASE = 0
+    PATCH = 1
+    TOMBSTONE = 2
+
+
+class Record(NamedTuple):
+    """One stored record, cut where history may stop reading.
+
+    Attributes:
+        revision: the revision it stores.
+        head: magic, flags and header; readable without the body.
+        body: the stored body and the digest.
+    """
+
+    revision: int
+    head: bytes
+    body: bytes
+
+
+class SchemaId(NamedTuple):
+    """Name, version and fingerprint of a model; the fingerprint of a plain dict is empty."""
+
+    name: str
+    version: int
+    fingerprint: bytes = b""
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"
+
+
+class Writer(NamedTuple):
+    """Who saved: host, process id, and the replica's name if it was given one."""
+
+    host: str
+    pid: int
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}" + (f" ({self.name})" if self.name else "")
+
+
+class Recent(NamedTuple):
+    """A recent write, remembered by a later base so that its sender can be answered."""
+
+    revision: int
+    write_id: bytes
+    turn_id: str | None = None
+
+
+class Header(NamedTuple):
+    """All about a record but its body.
+
+    Attributes:
+        parent_revision, parent_write_id: what this save was made from; 0 and empty at the start.
+            A patch stores neither that nor the digest: its parent is the record before it.
+        parent_digest: digest of the parent.
+        write_id: random, one for each logical write, the same when it is sent again.
+        saved_at: microseconds since 1970 by the writer's clock.
+        source: ``(session_id, revision)`` a fork or a rollback took its document from.
+        recent: the ring of writes before this segment, newest last; in bases and tombstones.
+    """
+
+    revision: int
+    kind: Kind
+    write_id: bytes
+    saved_at: int
+    writer: Writer
+    schema: SchemaId
+    parent_revision: int = 0
+    parent_write_id: bytes = b""
+    parent_digest: bytes = b""
+    turn_id: str | None = None
+    source: tuple[str, int] | None = None
+    recent: tuple[Recent, ...] = ()
+
+    def as_recent(self) -> Recent:
+        return Recent(self.revision, self.write_id, self.turn_id)
+
+
+# Numbers of the header's fields, as stored. Absent means the default. Never use a number twice.
+# Reserved: 13 epoch, 14 pages named, 15 min_reader, 16 labels given at the save, 17 attachments.
+(_REVISION, _KIND, _WRITE_ID, _SAVED_AT, _WRITER, _SCHEMA, _PARENT_REVISION, _PARENT_WRITE_ID) = (
+    range(1, 9)
+)
+_PARENT_DIGEST, _TURN_ID, _SOURCE, _RECENT = range(9, 13)
+_KNOWN = frozenset(range(1, 13))
+_IGNORABLE = 64  # a reader may ignore what it does not know from here up, and must refuse it below
+
+
+def header_to_map(header: Header) -> dict[int, Any]:
+    """The header as it is stored: what follows from the rest or is the default is left out."""
+    schema = header.schema
+    stored: dict[int, Any] = {
+        _REVISION: header.revision,
+        _KIND: int(header.kind),
+        _WRITE_ID: header.write_id,
+        _SAVED_AT: header.saved_at,
+        _WRITER: [header.writer.host, header.writer.pid, header.writer.name],
+        _SCHEMA: [schema.name, schema.version, schema.fingerprint],
+    }
+    if header.parent_revision != header.revision - 1:
+        stored[_PARENT_REVISION] = header.parent_revision
+    for number, value in (
+        (_PARENT_WRITE_ID, header.parent_write_id),
+        (_PARENT_DIGEST, header.parent_digest),
+        (_TURN_ID, header.turn_id),
+        (_SOURCE, list(header.source) if header.source else None),
+        (_RECENT, [[r.revision, r.write_id, r.turn_id] for r in header.recent]),
+    ):
+        if value:
+            stored[number] = value
+    return stored
+
+
+def read_header(record: Record) -> tuple[Header, bool]:
+    """Return the header of a record, and whether its body is compressed.
+
+    Raises:
+        Damaged: the head is not one, or is that of another revision.
+        UnsupportedFormat: a newer version of the library wrote it.
+    """
+    stored, compressed = open_head(record.head)
+    if unknown := [
+        n for n in stored if n not in _KNOWN and not (type(n) is int and n >= _IGNORABLE)
+    ]:
+        raise UnsupportedFormat(
+            f"the record has header fields {unknown} that this version does not know; if a newer "
+            f"agent-checkpoint wrote it, install that; if not, the record is damaged"
+        )
+    try:
+        header = _header(stored)
+    except (LookupError, TypeError, ValueError) as exc:
+        raise Damaged(f"the header of the record is malformed ({exc!r})") from exc
+    if header.revision != record.revision:
+        raise Damaged(f"the record stored here says it is revision {header.revision}")
+    return header, compressed
+
+
+def _header(stored: dict[Any, Any]) -> Header:
+    host, pid, name, *_ = stored[_WRITER]
+    schema_name, version, fingerprint, *_ = stored[_SCHEMA]
+    source = stored.get(_SOURCE)
+    revision = _checked(int, stored[_REVISION])
+    turn_id = stored.get(_TURN_ID)
+    return Header(
+        revision=revision,
+        kind=Kind(stored[_KIND]),
+        write_id=_checked(bytes, stored[_WRITE_ID]),
+        saved_at=_checked(int, stored[_SAVED_AT]),
+        writer=Writer(_checked(str, host), _checked(int, pid), _checked(str, name)),
+        schema=SchemaId(
+            _checked(str, schema_name), _checked(int, version), _checked(bytes, fingerprint)
+        ),
+        parent_revision=_checked(int, stored.get(_PARENT_REVISION, revision - 1)),
+        parent_write_id=_checked(bytes, stored.get(_PARENT_WRITE_ID, b"")),
+        parent_digest=_checked(bytes, stored.get(_PARENT_DIGEST, b"")),
+        turn_id=None if turn_id is None else _checked(str, turn_id),
+        source=(_checked(str, source[0]), _checked(int, source[1])) if source else None,
+        recent=tuple(_recent(*entry) for entry in stored.get(_RECENT, ())),
+    )
+
+
+def _recent(revision: object, write_id: object, turn_id: object, *_: object) -> Recent:
+    turn = None if turn_id is None else _checked(str, turn_id)
+    return Recent(_checked(int, revision), _checked(bytes, write_id), turn)
+
+
+def _checked(kind: type[T], value: object) -> T:
+    if type(value) is not kind:
+        raise TypeError(f"{value!r:.40} where {kind.__name__} is expected")
+    return value

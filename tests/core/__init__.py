@@ -1,0 +1,1 @@
+"""Tests of the pure core: values to bytes and back, checked on the way."""

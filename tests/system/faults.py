@@ -1,0 +1,174 @@
+"""Stores that lose answers, put off writes and hold calls, around one that works."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from threading import Event
+from typing import Any, NoReturn
+
+from checkpoint.errors import StoreUnavailable
+from checkpoint.ids import SessionKey
+from checkpoint.record import Record
+from checkpoint.store import Attachment, Commit, Head, Segment, Store
+
+WORKS, NOT_DONE, DONE, LATE = "works", "not done", "done", "late"
+"""What becomes of a commit: answered; lost on the way; done with its answer lost; done later."""
+
+ASKED = ("read", "commit", "heads", "sessions", "attach", "detach", "attachments")
+
+FAILS = "fails"
+"""What becomes of a read that does not work."""
+
+
+class Around:
+    """A store that passes everything on; a subclass changes some of it."""
+
+    def __init__(self, inner: Store) -> None:
+        self.inner = inner
+
+    def read(self, key: SessionKey, revision: int | None = None) -> Segment | None:
+        return self.inner.read(key, revision)
+
+    def commit(self, key: SessionKey, commit: Commit) -> bool:
+        return self.inner.commit(key, commit)
+
+    def heads(self, key: SessionKey, before: int | None, limit: int) -> list[tuple[Record, int]]:
+        return self.inner.heads(key, before, limit)
+
+    def sessions(
+        self, namespace: str, prefix: str, after: str | None, limit: int
+    ) -> list[tuple[str, Head]]:
+        return self.inner.sessions(namespace, prefix, after, limit)
+
+    def attach(self, key: SessionKey, attachment: Attachment) -> None:
+        self.inner.attach(key, attachment)
+
+    def detach(self, key: SessionKey, revision: int, name: str) -> bool:
+        return self.inner.detach(key, revision, name)
+
+    def attachments(self, key: SessionKey) -> list[Attachment]:
+        return self.inner.attachments(key)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class Unreliable(Around):
+    """A store across a network: what becomes of the next calls is given by lists, then all works.
+
+    Attributes:
+        commits, reads: what becomes of the next ones.
+        failure: the error of those that fail.
+        under_way: commits that are still to arrive; :meth:`arrive` lets them.
+        answers: what each commit that arrived was answered, whether or not the answer was lost.
+        lost: called each time a commit's answer was lost, with the number of such.
+    """
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self.commits: deque[str] = deque()
+        self.reads: deque[str] = deque()
+        self.failure: Exception = StoreUnavailable("the line is dead")
+        self.under_way: list[tuple[SessionKey, Commit]] = []
+        self.answers: list[bool] = []
+        self.lost: Callable[[int], None] = lambda number: None
+        self._lost = 0
+
+    def read(self, key: SessionKey, revision: int | None = None) -> Segment | None:
+        if self.reads and self.reads.popleft() == FAILS:
+            raise self.failure
+        return self.inner.read(key, revision)
+
+    def commit(self, key: SessionKey, commit: Commit) -> bool:
+        becomes = self.commits.popleft() if self.commits else WORKS
+        if becomes == LATE:
+            self.under_way.append((key, commit))
+        elif becomes in (WORKS, DONE):
+            self.answers.append(self.inner.commit(key, commit))
+        if becomes == WORKS:
+            return self.answers[-1]
+        failure = self.failure
+        self._lost += 1
+        self.lost(self._lost)
+        raise failure
+
+    def arrive(self) -> None:
+        """Let what was put off happen now."""
+        while self.under_way:
+            self.answers.append(self.inner.commit(*self.under_way.pop(0)))
+
+
+class Dead(Around):
+    """A store that answers nothing any more; closing it is all that works."""
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        return self._unanswered if name in ASKED else found
+
+    def _unanswered(self, *_: object) -> NoReturn:
+        raise StoreUnavailable("the line is dead")
+
+
+class Held(Around):
+    """A store whose commits wait: before they are done, or after, until they are let go."""
+
+    def __init__(self, inner: Store, *, when: str) -> None:
+        super().__init__(inner)
+        self.entered = Event()
+        self.let_go = Event()
+        self.let_go.set()
+        self._when = when
+
+    def hold(self) -> None:
+        """Hold those that come from now on."""
+        self.entered.clear()
+        self.let_go.clear()
+
+    def commit(self, key: SessionKey, commit: Commit) -> bool:
+        done = self.inner.commit(key, commit) if self._when == "after" else None
+        self.entered.set()
+        assert self.let_go.wait(60), "nobody let it go"
+        return self.inner.commit(key, commit) if done is None else done
+
+
+class Stepping:
+    """A blocking store made asynchronous, with a step of the loop before and after each call."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+
+    async def read(self, key: SessionKey, revision: int | None = None) -> Segment | None:
+        await asyncio.sleep(0)
+        segment = self._inner.read(key, revision)
+        await asyncio.sleep(0)
+        return segment
+
+    async def commit(self, key: SessionKey, commit: Commit) -> bool:
+        await asyncio.sleep(0)
+        done = self._inner.commit(key, commit)
+        await asyncio.sleep(0)
+        return done
+
+    async def heads(
+        self, key: SessionKey, before: int | None, limit: int
+    ) -> list[tuple[Record, int]]:
+        return self._inner.heads(key, before, limit)
+
+    async def sessions(
+        self, namespace: str, prefix: str, after: str | None, limit: int
+    ) -> list[tuple[str, Head]]:
+        return self._inner.sessions(namespace, prefix, after, limit)
+
+    async def attach(self, key: SessionKey, attachment: Attachment) -> None:
+        self._inner.attach(key, attachment)
+
+    async def detach(self, key: SessionKey, revision: int, name: str) -> bool:
+        return self._inner.detach(key, revision, name)
+
+    async def attachments(self, key: SessionKey) -> list[Attachment]:
+        return self._inner.attachments(key)
+
+    async def close(self) -> None:
+        self._inner.close()

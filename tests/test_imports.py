@@ -1,0 +1,219 @@
+"""What is imported and when, what is public and documented, and that generated code is fresh."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import checkpoint
+from checkpoint import AsyncCheckpointer, Checkpointer, CheckpointError
+from checkpoint.registry import GROUP, OURS
+
+ROOT = Path(__file__).parent.parent
+
+HEAVY = ["sqlalchemy", "boto3", "redis", "psycopg", "asyncio", "typer", "rich"]
+DRIVERS = ["pydantic", "sqlite3", "zstandard", "msgpack", "logging"]
+
+TURN = """
+import checkpoint
+from checkpoint import AgentState, Memory
+
+class Support(AgentState, schema="support", version=1):
+    memory: Memory[str] = Memory()
+
+with checkpoint.open("sqlite:///{path}", Support) as cp:
+    for text in "ab":
+        with cp.turn("user-42") as turn:
+            turn.state.memory.append(text)
+    assert cp.restore("user-42").state.memory[-2:] == ["a", "b"]
+"""
+
+
+def loaded_by(code: str, names: list[str]) -> list[str]:
+    """Which of these modules a fresh process has loaded after running some code."""
+    told = f"{code}\nimport sys\nprint(*sorted(set({names!r}) & set(sys.modules)))"
+    command = [sys.executable, "-W", "error", "-c", told]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+# --- what is imported ----------------------------------------------------------------------------
+
+
+def test_importing_the_library_loads_no_driver_and_nothing_heavy() -> None:
+    assert loaded_by("import checkpoint", [*HEAVY, *DRIVERS]) == []
+
+
+def test_listing_the_public_names_loads_nothing() -> None:
+    assert loaded_by("import checkpoint; dir(checkpoint)", [*HEAVY, *DRIVERS]) == []
+
+
+def test_a_turn_on_sqlite_loads_nothing_heavy(tmp_path: Path) -> None:
+    """Neither the one that creates the store, nor those after it."""
+    code = TURN.format(path=tmp_path / "agents.db")
+    for _ in range(2):
+        assert loaded_by(code, [*HEAVY, "logging", "concurrent.futures", "sqlite3"]) == ["sqlite3"]
+
+
+def test_an_error_on_sqlite_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = f"""
+import checkpoint
+cp = checkpoint.open("sqlite:///{tmp_path}/agents.db")
+try:
+    cp.restore("nobody")
+except checkpoint.SessionNotFound:
+    pass
+"""
+    assert loaded_by(code, HEAVY) == []
+
+
+def test_a_turn_after_preload_imports_nothing_more(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/agents.db"
+    code = f"""
+import sys
+import checkpoint
+checkpoint.preload({url!r})
+before = set(sys.modules)
+cp = checkpoint.open({url!r})
+for n in 1, 2:
+    with cp.turn("user-42") as turn:
+        turn.state["n"] = n
+more = {{name for name in set(sys.modules) - before if "checkpoint" in name}}
+assert not more, more
+"""
+    loaded_by(code, [])
+
+
+def test_a_debug_log_line_is_written_where_logging_is_set_up(tmp_path: Path) -> None:
+    code = f"""
+import logging, sys
+logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
+{TURN.format(path=tmp_path / "agents.db")}
+"""
+    done = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert done.count("DEBUG:checkpoint:saved session_id='user-42' revision=") == 2
+
+
+# --- what is public ------------------------------------------------------------------------------
+
+
+def test_every_public_name_resolves_and_is_documented() -> None:
+    assert checkpoint.__all__ == sorted(set(checkpoint.__all__))
+    for name in checkpoint.__all__:
+        value = getattr(checkpoint, name)
+        assert inspect.getdoc(value), name
+        assert value.__name__ == name
+    assert set(checkpoint.__all__) <= set(dir(checkpoint))
+
+
+def test_every_public_name_is_known_to_type_checkers_too() -> None:
+    source = inspect.getsource(checkpoint)
+    declared = re.findall(r"^    from [\w.]+ import (\w+) as \1$", source, flags=re.MULTILINE)
+    assert sorted(declared) == checkpoint.__all__
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nothing_such"):
+        checkpoint.nothing_such  # noqa: B018
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert checkpoint.__version__ == project()["version"]
+
+
+def public_methods(cls: type) -> Iterator[tuple[str, Any]]:
+    for name, value in vars(cls).items():
+        if not name.startswith("_") and inspect.isfunction(value):
+            yield f"{cls.__name__}.{name}", value
+
+
+def users_functions() -> dict[str, Any]:
+    functions = {name: getattr(checkpoint, name) for name in ("open", "open_async", "preload")}
+    for cls in (Checkpointer, AsyncCheckpointer):
+        functions.update(public_methods(cls))
+    return functions
+
+
+@pytest.mark.parametrize("name", users_functions())
+def test_every_function_a_user_calls_has_an_example_that_runs(name: str) -> None:
+    documentation = inspect.getdoc(users_functions()[name]) or ""
+    assert "Example:\n" in documentation
+    assert ">>> " in documentation
+
+
+def classes() -> list[str]:
+    return [name for name in checkpoint.__all__ if inspect.isclass(getattr(checkpoint, name))]
+
+
+@pytest.mark.parametrize("name", classes())
+def test_every_public_method_and_property_is_documented(name: str) -> None:
+    cls = getattr(checkpoint, name)
+    if issubclass(cls, CheckpointError):
+        return  # its one sentence is held by the tests of the errors
+    for member, value in vars(cls).items():
+        if member.startswith("_") or not (inspect.isroutine(value) or isinstance(value, property)):
+            continue
+        inherited = [getattr(base, member, None) for base in cls.__mro__[1:]]
+        assert inspect.getdoc(value) or any(map(inspect.getdoc, inherited)), f"{name}.{member}"
+
+
+@pytest.mark.parametrize("name", classes())
+def test_every_attribute_of_a_public_value_is_documented(name: str) -> None:
+    cls = getattr(checkpoint, name)
+    fields = (
+        [field.name for field in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
+    )
+    for field in fields:
+        assert re.search(rf"\b{field}\b", cls.__doc__ or ""), f"{name}.{field}"
+
+
+def test_the_two_faces_have_the_same_names_and_parameters() -> None:
+    blocking = dict(public_methods(Checkpointer))
+    asynchronous = dict(public_methods(AsyncCheckpointer))
+    assert [name.partition(".")[2] for name in blocking] == [
+        name.partition(".")[2] for name in asynchronous
+    ]
+    for name, function in blocking.items():
+        twin = asynchronous[f"Async{name}"]
+        assert [*inspect.signature(function).parameters] == [*inspect.signature(twin).parameters]
+
+
+# --- what is declared and generated ---------------------------------------------------------------
+
+
+def project() -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return table
+
+
+def test_our_drivers_are_the_entry_points_of_the_distribution() -> None:
+    assert project()["entry-points"][GROUP] == OURS
+
+
+def test_every_driver_that_is_declared_can_be_loaded() -> None:
+    for target in OURS.values():
+        module, _, function = target.partition(":")
+        assert callable(getattr(__import__(module, fromlist=[function]), function))
+
+
+@pytest.mark.parametrize("tool", ["unasync.py", "compile_sql.py"])
+def test_generated_code_is_up_to_date(tool: str) -> None:
+    command = [sys.executable, str(ROOT / "tools" / tool), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_module_is_longer_than_a_newcomer_reads_at_a_sitting() -> None:
+    for path in [*(ROOT / "checkpoint").rglob("*.py"), *(ROOT / "backends").rglob("*.py")]:
+        assert len(path.read_text().splitlines()) <= 500, path
+        assert path.read_text().startswith('"""') or path.name == "__init__.py", path
