@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from checkpoint.errors import InvalidOption as InvalidOption
     from checkpoint.errors import InvalidState as InvalidState
     from checkpoint.errors import NotAStore as NotAStore
+    from checkpoint.errors import NotLoaded as NotLoaded
     from checkpoint.errors import NotSerializable as NotSerializable
     from checkpoint.errors import RevisionNotFound as RevisionNotFound
     from checkpoint.errors import RevisionPruned as RevisionPruned
@@ -46,8 +47,11 @@ if TYPE_CHECKING:
     from checkpoint.opening import open as open
     from checkpoint.opening import open_async as open_async
     from checkpoint.opening import preload as preload
+    from checkpoint.problems import Problem as Problem
     from checkpoint.record import SchemaId as SchemaId
     from checkpoint.record import Writer as Writer
+    from checkpoint.retention import Pruned as Pruned
+    from checkpoint.retention import Retention as Retention
     from checkpoint.snapshot import Restored as Restored
     from checkpoint.snapshot import SessionInfo as SessionInfo
     from checkpoint.snapshot import Snapshot as Snapshot
@@ -59,13 +63,15 @@ _HOME = {
     "changes": "Change",
     "errors": (
         "CheckpointError Conflict Damaged InvalidId InvalidOption InvalidState NotAStore "
-        "NotSerializable RevisionNotFound RevisionPruned SaveUnclear SchemaChanged SchemaMismatch "
-        "SessionNotFound StateTooLarge StoreBusy StoreClosed StoreError StoreFull StoreReadOnly "
-        "StoreTooNew StoreUnavailable UnknownStore UnsupportedFormat"
+        "NotLoaded NotSerializable RevisionNotFound RevisionPruned SaveUnclear SchemaChanged "
+        "SchemaMismatch SessionNotFound StateTooLarge StoreBusy StoreClosed StoreError StoreFull "
+        "StoreReadOnly StoreTooNew StoreUnavailable UnknownStore UnsupportedFormat"
     ),
     "memory": "Memory",
     "opening": "open open_async preload",
+    "problems": "Problem",
     "record": "SchemaId Writer",
+    "retention": "Pruned Retention",
     "snapshot": "Restored SessionInfo Snapshot",
     "state": "AgentState",
     "_async.checkpointer": "AsyncCheckpointer",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from typing import Any, cast
@@ -32,6 +32,16 @@ _MAX_EXTENSIONS = 64
 """How deep extension types (tuples, sets) may be nested in each other; lists and maps go deeper."""
 
 
+_NODE = 11
+"""A part of a document that is kept apart; the payload is its place in a list of such parts."""
+
+
+class Node:
+    """A part of a document that is not encoded in place: see :mod:`checkpoint.items`."""
+
+    __slots__ = ()
+
+
 class DecodeError(ValueError):
     """Bytes that are not a document. Callers know where they came from and say so."""
 
@@ -40,8 +50,11 @@ class MissingTimeZone(DecodeError):
     """A document names a time zone that this host has no data for."""
 
 
-def encode(value: object) -> bytes:
+def encode(value: object, nodes: list[Node] | None = None) -> bytes:
     """Encode a document, or a pydantic dump of one.
+
+    Args:
+        nodes: gets the nodes met, in order; without it, a node is an error.
 
     Values of declared types that have a plain form (enums, URLs, paths, deques …) are written in
     that form: whether they come back is for :mod:`checkpoint.fidelity` to prove, not decided here.
@@ -53,17 +66,25 @@ def encode(value: object) -> bytes:
         >>> decode(encode({"seen": {1, 2}, "at": (1, 2**70)}))
         {'seen': {1, 2}, 'at': (1, 1180591620717411303424)}
     """
-    return encoder()(value)
+    return encoder(nodes=nodes)(value)
 
 
-def encoder(depth: int = 0) -> Callable[[object], bytes]:
+def encoder(depth: int = 0, nodes: list[Node] | None = None) -> Callable[[object], bytes]:
     """Return an encode function that reuses its buffer; for one thread, many small values.
 
     Args:
         depth: how many extension types the values are inside of.
+        nodes: see :func:`encode`.
     """
+
+    def plain(value: Any) -> object:
+        if nodes is not None and isinstance(value, Node):
+            nodes.append(value)
+            return msgpack.ExtType(_NODE, (len(nodes) - 1).to_bytes(4, "big"))
+        return _plain(value, depth)
+
     packer = msgpack.Packer(
-        default=lambda value: _plain(value, depth),
+        default=plain,
         strict_types=True,
         unicode_errors="surrogatepass",
         buf_size=4096,
@@ -80,19 +101,50 @@ def encoder(depth: int = 0) -> Callable[[object], bytes]:
     return run
 
 
-def decode(data: bytes | memoryview) -> Any:
+def decode(data: bytes | memoryview, nodes: Sequence[object] = ()) -> Any:
     """Decode one document; the inverse of :func:`encode`.
+
+    Args:
+        nodes: what to put where the document has its nodes.
 
     Raises:
         DecodeError: the bytes are no document, or are followed by more bytes.
     """
-    value, size = decode_first(data)
+    value, size = decode_first(data, nodes)
     if size != len(data):
         raise DecodeError(f"{len(data) - size} bytes follow the document")
     return value
 
 
-def decode_first(data: bytes | memoryview) -> tuple[Any, int]:
+def array(items: Sequence[bytes]) -> bytes:
+    """The encoding of a list, from the encodings of its items."""
+    header: bytes = msgpack.Packer().pack_array_header(len(items))
+    return header + b"".join(items)
+
+
+def split_array(data: bytes) -> list[bytes]:
+    """The encodings of the items of an encoded list; the inverse of :func:`array`.
+
+    Raises:
+        DecodeError: the bytes are not those of a list.
+    """
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
+    unpacker.feed(data)
+    try:
+        count = unpacker.read_array_header()
+        start = unpacker.tell()
+        items = []
+        for _ in range(count):
+            unpacker.skip()
+            end = unpacker.tell()
+            items.append(data[start:end])
+            start = end
+    except Exception as exc:
+        raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
+    return items
+
+
+def decode_first(data: bytes | memoryview, nodes: Sequence[object] = ()) -> tuple[Any, int]:
     """Decode the document at the start of ``data``; return it and the number of bytes it took.
 
     Raises:
@@ -102,7 +154,7 @@ def decode_first(data: bytes | memoryview) -> tuple[Any, int]:
         # An Unpacker keeps its state on the heap; unpackb() needs 40 KB of the C stack, which
         # nested extension types, decoded within each other, would run out of.
         unpacker = msgpack.Unpacker(
-            ext_hook=_decode_ext,
+            ext_hook=(lambda code, at: _decode_node(code, at, nodes)) if nodes else _decode_ext,
             strict_map_key=False,
             unicode_errors="surrogatepass",
             max_buffer_size=max(len(data), 1),
@@ -245,6 +297,12 @@ _DECODERS: dict[int, Callable[[bytes], object]] = {
     TIME: _decode_time,
     TIMEDELTA: lambda b: dt.timedelta(*decode(b)),
 }
+
+
+def _decode_node(code: int, payload: bytes, nodes: Sequence[object]) -> object:
+    if code != _NODE:
+        return _decode_ext(code, payload)
+    return nodes[int.from_bytes(payload, "big")]
 
 
 def _decode_ext(code: int, payload: bytes) -> object:

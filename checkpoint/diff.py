@@ -6,6 +6,7 @@ as the diff of a turn. Operations apply in order; every path and index is that o
     [SET, path, value]                    put value at path (the empty path is the whole document)
     [DELETE, path]                        remove a key of a map
     [SPLICE, path, start, delete, items]  in a list, string or bytes: remove, then insert
+    [ITEMS, path, start, delete, items]   in a list: the same, with each item encoded
 
 Values are compared by their encoding, so 1, 1.0 and True differ, and a value that was changed in
 place is seen. The order of a map's keys is part of it.
@@ -14,11 +15,12 @@ place is seen. The order of a map's keys is part of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from checkpoint.codec import decode, encoder
+from checkpoint.codec import Node, decode, encoder
+from checkpoint.items import ItemList, NewItems, Pages
 
-SET, DELETE, SPLICE = range(3)
+SET, DELETE, SPLICE, ITEMS = range(4)
 
 Operation = list[Any]
 Patch = list[Operation]
@@ -29,17 +31,22 @@ _ALIGN_LIMIT = 20_000
 _TEXT_GAIN = 32
 
 
-def diff(old: object, new: object) -> Patch:
+def diff(old: object, new: object, pages: Pages | None = None) -> Patch:
     """Return the operations that make ``new`` of ``old``; empty when they are the same.
 
-    Both are plain documents: what :func:`checkpoint.codec.decode` returns.
+    Both are plain documents: what :func:`checkpoint.codec.decode` returns. A list of ``old`` may be
+    an ``ItemList``; that of ``new`` in its place is then a list, or ``NewItems``.
+
+    Args:
+        pages: the pages of ``old`` that are needed to compare all that is loaded of ``new``.
 
     Example:
         >>> diff({"memory": [1, 2], "turn": 1}, {"memory": [1, 2, 3], "turn": 2})
         [[2, ['memory'], 2, 0, [3]], [0, ['turn'], 2]]
     """
     patch: Patch = []
-    _diff(old, new, [], patch, encoder())
+    met: list[Node] = []
+    _Diff(patch, encoder(nodes=met), met, pages or {}).values(old, new, [])
     return patch
 
 
@@ -76,9 +83,9 @@ def applied(document: Any, patch: Patch) -> Any:
     own: dict[int, object] = {}  # containers made here, by id; held, so that no id is used twice
     for code, path, *rest in patch:
         parent: Any = root
-        for key in (0, *(path if code == SPLICE else path[:-1])):
+        for key in (0, *(path if code in (SPLICE, ITEMS) else path[:-1])):
             child = parent[key]
-            if id(child) not in own and isinstance(child, (dict, list)):
+            if id(child) not in own and isinstance(child, (dict, list, ItemList)):
                 child = parent[key] = child.copy()
                 own[id(child)] = child
             parent = child
@@ -89,9 +96,18 @@ def applied(document: Any, patch: Patch) -> Any:
 def _value_after(value: Any, code: int, rest: list[Any]) -> Any:
     if code == SET:
         return rest[0]
-    if code != SPLICE:
-        raise ValueError(f"operation {code} is not one of set, delete and splice")
+    if code not in (SPLICE, ITEMS):
+        raise ValueError(f"operation {code} is not one of set, delete, splice and items")
     start, delete, items = rest
+    if isinstance(value, ItemList):
+        if code != ITEMS or not all(type(item) is bytes for item in items):
+            raise TypeError("a splice of values in a list of encoded items")
+        value.splice(start, delete, items)
+        return value
+    if code == ITEMS:
+        if not isinstance(value, list):
+            raise TypeError(f"a splice of items in a {type(value).__name__}")
+        items = [decode(item) for item in items]
     if not 0 <= start <= start + delete <= len(value):
         raise IndexError(f"splice of {start}+{delete} in {len(value)} items")
     if isinstance(value, list):
@@ -100,66 +116,110 @@ def _value_after(value: Any, code: int, rest: list[Any]) -> Any:
     return value[:start] + items + value[start + delete :]
 
 
-def _diff(
-    old: Any, new: Any, path: list[object], out: Patch, pack: Callable[[object], bytes]
-) -> None:
-    if type(old) is dict and type(new) is dict and _diff_map(old, new, path, out, pack):
-        return
-    if type(old) is list and type(new) is list:
-        _diff_list(old, new, path, out, pack)
-    elif type(old) is type(new) and type(old) in (str, bytes):
-        _diff_text(old, new, path, out)
-    elif pack(old) != pack(new):
-        out.append([SET, path, new])
+class _Diff(NamedTuple):
+    """One comparison.
+
+    Attributes:
+        out: the patch that it makes.
+        pack: encodes what is compared, and puts the nodes that it meets into ``met``.
+        pages: those at hand.
+    """
+
+    out: Patch
+    pack: Callable[[object], bytes]
+    met: list[Node]
+    pages: Pages
+
+    def values(self, old: Any, new: Any, path: list[object]) -> None:
+        if type(old) is dict and type(new) is dict and self.maps(old, new, path):
+            return
+        if isinstance(old, ItemList) and isinstance(new, (list, NewItems)):
+            self.items(old, new, path)
+        elif isinstance(new, NewItems):
+            self.out.append([SET, path, new])
+        elif type(old) is list and type(new) is list:
+            self.lists(old, new, path)
+        elif type(old) is type(new) and type(old) in (str, bytes):
+            _diff_text(old, new, path, self.out)
+        elif isinstance(old, Node) or self.pack(old) != self.pack(new):
+            self.out.append([SET, path, new])
+
+    def maps(self, old: dict[Any, Any], new: dict[Any, Any], path: list[object]) -> bool:
+        """Compare key by key; False where the order or the type of keys needs the whole map set."""
+        kept = [key for key in old if key in new]
+        if kept + [key for key in new if key not in old] != list(new):
+            return False
+        if any(type(key) is not str for key in old):
+            if self.pack(kept) != self.pack(list(new)[: len(kept)]):
+                return False  # equal keys of other types: 1 and True, 1 and 1.0
+            if any(key not in old for key in decode(self.pack(list(old)))):
+                return False  # keys with a nan in them: no path leads there
+        self.out.extend([DELETE, [*path, key]] for key in old if key not in new)
+        for key, value in new.items():
+            if key in old:
+                self.values(old[key], value, [*path, key])
+            else:
+                self.out.append([SET, [*path, key], value])
+        return True
+
+    def lists(self, old: list[Any], new: list[Any], path: list[object]) -> None:
+        pack = self.pack
+        whole, part = pack(old), pack(new[: len(old)])
+        if self.met:
+            self.met.clear()
+            self._each(old, new, path)
+            return
+        if len(old) <= len(new) and whole == part:  # by far the most common
+            if len(old) < len(new):
+                self.out.append([SPLICE, path, len(old), 0, new[len(old) :]])
+            return
+        before, after = [pack(item) for item in old], [pack(item) for item in new]
+        for i1, i2, j1, j2 in _runs(before, after):
+            if i2 - i1 == j2 - j1 and all(map(_mergeable, old[i1:i2], new[j1:j2])):
+                for i, j in zip(range(i1, i2), range(j1, j2), strict=True):
+                    self.values(old[i], new[j], [*path, j])
+            else:
+                self.out.append([SPLICE, path, j1, i2 - i1, new[j1:j2]])
+
+    def _each(self, old: list[Any], new: list[Any], path: list[object]) -> None:
+        """Lists that have long lists inside of them: those are not compared by their encoding."""
+        for index, (before, after) in enumerate(zip(old, new, strict=False)):
+            self.values(before, after, [*path, index])
+        if len(old) != len(new):
+            least = min(len(old), len(new))
+            self.out.append([SPLICE, path, least, len(old) - least, new[least:]])
+
+    def items(self, old: ItemList, new: Any, path: list[object]) -> None:
+        """Item by item; what a lazy list left alone is not looked at."""
+        pieces: list[range | list[bytes]]
+        pieces = new.pieces if isinstance(new, NewItems) else [[self.pack(item) for item in new]]
+        if any(isinstance(piece, range) for piece in pieces) and new.origin is not old:
+            self.out.append([SET, path, new])
+            return
+        at = place = 0  # in the old list, and in the new one
+        fresh: list[bytes] = []
+        for piece in (*pieces, range(len(old), len(old))):
+            if isinstance(piece, list):
+                fresh = fresh + piece if fresh else piece
+                continue
+            try:
+                runs = _runs(old.items(at, piece.start, self.pages), fresh)
+            except LookupError:  # replaced, or deleted, without a look at them
+                runs = [(0, piece.start - at, 0, len(fresh))]
+            for i1, i2, j1, j2 in runs:
+                self.out.append([ITEMS, path, place + j1, i2 - i1, fresh[j1:j2]])
+            place += len(fresh) + len(piece)
+            at, fresh = piece.stop, []
 
 
-def _diff_map(
-    old: dict[Any, Any],
-    new: dict[Any, Any],
-    path: list[object],
-    out: Patch,
-    pack: Callable[[object], bytes],
-) -> bool:
-    """Compare key by key; False where the order or the type of keys needs the whole map set."""
-    kept = [key for key in old if key in new]
-    if kept + [key for key in new if key not in old] != list(new):
-        return False
-    if any(type(key) is not str for key in old):
-        if pack(kept) != pack(list(new)[: len(kept)]):
-            return False  # equal keys of other types: 1 and True, 1 and 1.0
-        if any(key not in old for key in decode(pack(list(old)))):
-            return False  # keys with a nan in them: no path leads there
-    out.extend([DELETE, [*path, key]] for key in old if key not in new)
-    for key, value in new.items():
-        if key in old:
-            _diff(old[key], value, [*path, key], out, pack)
-        else:
-            out.append([SET, [*path, key], value])
-    return True
-
-
-def _diff_list(
-    old: list[Any],
-    new: list[Any],
-    path: list[object],
-    out: Patch,
-    pack: Callable[[object], bytes],
-) -> None:
-    if len(old) <= len(new) and pack(old) == pack(new[: len(old)]):  # by far the most common
-        if len(old) < len(new):
-            out.append([SPLICE, path, len(old), 0, new[len(old) :]])
-        return
-    before, after = [pack(item) for item in old], [pack(item) for item in new]
+def _runs(before: list[bytes], after: list[bytes]) -> list[tuple[int, int, int, int]]:
+    """The runs in which two lists of encoded items differ, from the first to the last."""
     start = _common_prefix(before, after)
     end = _common_prefix(before[start:][::-1], after[start:][::-1])
+    if start == len(before) == len(after):
+        return []
     runs = _align(before[start : len(before) - end], after[start : len(after) - end])
-    for run in runs:
-        i1, i2, j1, j2 = (start + place for place in run)
-        if i2 - i1 == j2 - j1 and all(map(_mergeable, old[i1:i2], new[j1:j2])):
-            for i, j in zip(range(i1, i2), range(j1, j2), strict=True):
-                _diff(old[i], new[j], [*path, j], out, pack)
-        else:
-            out.append([SPLICE, path, j1, i2 - i1, new[j1:j2]])
+    return [(i1 + start, i2 + start, j1 + start, j2 + start) for i1, i2, j1, j2 in runs]
 
 
 def _mergeable(old: object, new: object) -> bool:

@@ -69,6 +69,12 @@ class NotSerializable(CheckpointError, TypeError):
     """A value that would not come back as it is; raised before anything is written."""
 
 
+class NotLoaded(CheckpointError, RuntimeError):
+    """An item of a memory restored with ``window=`` was touched, in asynchronous code, before it
+    was loaded with ``await memory.load(start, stop)``.
+    """
+
+
 class StateTooLarge(CheckpointError, ValueError):
     """A state, or a stored snapshot, larger than the limit given to ``open``."""
 

@@ -54,6 +54,7 @@ def difference(live: Any, rebuilt: Any, *above: object) -> Difference | None:
 
 
 _BY_EQUALITY = frozenset({str, int, bool, bytes, dt.date, dt.timedelta})
+_PLAIN = _BY_EQUALITY | {type(None)}
 
 
 def _difference(live: Any, rebuilt: Any, place: Place) -> Difference | None:
@@ -70,7 +71,9 @@ def _difference(live: Any, rebuilt: Any, place: Place) -> Difference | None:
         if getattr(live, "default_factory", None) is not getattr(rebuilt, "default_factory", None):
             return Difference(_path(place), "its default_factory would be lost")
         return _in_mapping(live, rebuilt, place)
-    if isinstance(live, (Memory, Sequence)):
+    if isinstance(live, Memory):
+        return _in_memory(live, rebuilt, place)
+    if isinstance(live, Sequence):
         if getattr(live, "maxlen", None) != getattr(rebuilt, "maxlen", None):
             return Difference(_path(place), "its maxlen would be lost")
         return _in_sequence(live, rebuilt, place)
@@ -108,6 +111,14 @@ def _saved_fields(model: type[BaseModel]) -> tuple[str, ...]:
 
 def _in_model(live: BaseModel, rebuilt: BaseModel, place: Place) -> Difference | None:
     mine, theirs = live.__dict__, rebuilt.__dict__
+    if (
+        _PLAIN.issuperset(kinds := list(map(type, mine.values())))
+        and kinds == list(map(type, theirs.values()))
+        and mine == theirs
+        and not live.__pydantic_extra__
+        and not rebuilt.__pydantic_extra__
+    ):
+        return None  # most messages: told in one step
     for name in _saved_fields(type(live)):
         value, other = mine.get(name), theirs.get(name)
         if value is not other and (found := _difference(value, other, (place, name))):
@@ -140,6 +151,14 @@ def _in_mapping(
 
 def _in_sequence(live: Sequence[Any], rebuilt: Sequence[Any], place: Place) -> Difference | None:
     for index, (value, other) in enumerate(zip(live, rebuilt, strict=False)):
+        if value is not other and (found := _difference(value, other, (place, index))):
+            return found
+    return _in_size(live, rebuilt, place)
+
+
+def _in_memory(live: Memory[Any], rebuilt: Memory[Any], place: Place) -> Difference | None:
+    """What is loaded of it: items that stayed in the store are as they were."""
+    for (index, value), (_, other) in zip(live._loaded(), rebuilt._loaded(), strict=False):
         if value is not other and (found := _difference(value, other, (place, index))):
             return found
     return _in_size(live, rebuilt, place)
@@ -249,12 +268,17 @@ def _children(value: Any) -> Iterable[tuple[object, Any]]:
         # A Memory is fine in a field that declares it: it is the last to be suspected.
         memories = [(name, item) for name, item in saved if isinstance(item, Memory)]
         return [
-            *((name, list(item) if isinstance(item, Memory) else item) for name, item in saved),
+            *(
+                (name, dict(item._loaded()) if isinstance(item, Memory) else item)
+                for name, item in saved
+            ),
             *memories,
         ]
     if isinstance(value, Mapping):
         return value.items()
-    if isinstance(value, (Memory, list, tuple)):
+    if isinstance(value, Memory):
+        return value._loaded()
+    if isinstance(value, (list, tuple)):
         return enumerate(value)
     if is_dataclass(value):
         return [(field.name, getattr(value, field.name, None)) for field in fields(value)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
@@ -31,6 +31,27 @@ def describe(model: type[BaseModel]) -> dict[str, str]:
         {'memory': 'list[str | None]=', 'title': 'str'}
     """
     return _Description().of(model)
+
+
+def memory_paths(model: type[BaseModel], above: tuple[type, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The fields annotated ``Memory``, in the model and in models that are its fields.
+
+    Example:
+        >>> from checkpoint import AgentState
+        >>> list(memory_paths(AgentState))
+        [('memory',)]
+    """
+    for name, field in model.model_fields.items():
+        arms = [_unwrapped(field.annotation)]
+        if typing.get_origin(arms[0]) in (typing.Union, types.UnionType):
+            arms = list(map(_unwrapped, typing.get_args(arms[0])))
+        for cls in [typing.get_origin(arm) or arm for arm in arms]:
+            if not isinstance(cls, type) or field.exclude:
+                continue
+            if cls.__name__ == "Memory":
+                yield (name,)
+            elif issubclass(cls, BaseModel) and cls not in above and not issubclass(cls, RootModel):
+                yield from ((name, *path) for path in memory_paths(cls, (*above, model)))
 
 
 class _Description:

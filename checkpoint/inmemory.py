@@ -6,6 +6,8 @@ failure this library is for, so it says so when it is opened.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -14,7 +16,7 @@ from checkpoint.errors import InvalidOption, StoreClosed
 from checkpoint.ids import SessionKey
 from checkpoint.record import Record
 from checkpoint.registry import redact
-from checkpoint.store import Attachment, Commit, Head, Segment
+from checkpoint.store import PIN, Attachment, Commit, Head, Page, PageInfo, Pruning, Segment
 
 
 @dataclass(slots=True)
@@ -39,38 +41,69 @@ class InMemoryStore:
 
     def __init__(self) -> None:
         self._sessions: dict[SessionKey, _Session] = {}
+        self._pages: defaultdict[SessionKey, dict[bytes, Page]] = defaultdict(dict)
         self._lock = Lock()
         self._closed = False
         log.warning("memory:// keeps sessions in this process only; they end with it")
 
-    def read(self, key: SessionKey, revision: int | None = None) -> Segment | None:
+    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
         with self._open_lock():
             session = self._sessions.get(key)
             if session is None:
                 return None
             last = session.head.revision if revision is None else revision
             first = session.bases.get(last)
-            numbers = [] if first is None else range(first, last + 1)
+            numbers = [] if first is None else range(max(first, since + 1), last + 1)
             return Segment(session.head, tuple(session.records[n] for n in numbers))
 
     def commit(self, key: SessionKey, commit: Commit) -> bool:
         with self._open_lock():
             session = self._sessions.get(key)
-            if (session.head.write_id if session else None) != commit.parent:
-                return False
-            if session is None or commit.head.deleted:
+            if session is None:
+                if commit.parent is not None:
+                    return False
                 session = self._sessions[key] = _Session(commit.head)
+            elif (session.head.write_id, session.head.epoch) != (commit.parent, commit.head.epoch):
+                return False
+            if commit.head.deleted:
+                pins = {at: a for at, a in session.attachments.items() if a.name.startswith(PIN)}
+                session = self._sessions[key] = _Session(commit.head, attachments=pins)
             session.head = commit.head
             session.records[commit.record.revision] = commit.record
             session.bases[commit.record.revision] = commit.head.base
             return True
 
-    def heads(self, key: SessionKey, before: int | None, limit: int) -> list[tuple[Record, int]]:
+    def prune(self, key: SessionKey, pruning: Pruning) -> bool:
+        with self._open_lock():
+            session = self._sessions.get(key)
+            guard = (pruning.guard.write_id, pruning.guard.epoch)
+            if session is None or (session.head.write_id, session.head.epoch) != guard:
+                return False
+            for first, last in pruning.remove:
+                for number in [n for n in session.records if first <= n <= last]:
+                    del session.records[number], session.bases[number]
+                for at in [at for at in session.attachments if first <= at[0] <= last]:
+                    del session.attachments[at]
+            for record, base in pruning.records:
+                session.records[record.revision] = record
+                session.bases[record.revision] = base
+            session.head = pruning.head
+            return True
+
+    def heads(
+        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+    ) -> list[tuple[Record, int]]:
         with self._open_lock():
             session = self._sessions.get(key)
             records = session.records if session else {}
             newest_first = sorted(
-                (n for n in records if before is None or n < before), reverse=True
+                (
+                    n
+                    for n in records
+                    if (before is None or n < before)
+                    and (not bases or (session and session.bases[n] == n))
+                ),
+                reverse=True,
             )
             return [
                 (
@@ -81,18 +114,41 @@ class InMemoryStore:
             ]
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int
+        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         with self._open_lock():
-            found = sorted(
-                (key.session_id.encode(), key.session_id, session.head)
-                for key, session in self._sessions.items()
-                if key.namespace == namespace
-                and key.session_id.startswith(prefix)
-                and not session.head.deleted
-                and (after is None or key.session_id.encode() > after.encode())
-            )
+            heads = {key: session.head for key, session in self._sessions.items()}
+            if deleted:
+                unborn = Head(0, b"", 0, 0, deleted=True)
+                heads = {key: unborn for key, pages in self._pages.items() if pages} | heads
+        found = sorted(
+            (key.session_id.encode(), key.session_id, head)
+            for key, head in heads.items()
+            if key.namespace == namespace
+            and key.session_id.startswith(prefix)
+            and (deleted or not head.deleted)
+            and (after is None or key.session_id.encode() > after.encode())
+        )
         return [(session_id, head) for _, session_id, head in found[:limit]]
+
+    def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
+        with self._open_lock():
+            self._pages[key].update((page.id, page) for page in pages)
+
+    def pages(self, key: SessionKey, ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        with self._open_lock():
+            kept = self._pages[key]
+            return {id: kept[id].data for id in ids if id in kept}
+
+    def list_pages(self, key: SessionKey) -> list[PageInfo]:
+        with self._open_lock():
+            kept = sorted(self._pages[key].values())
+            return [PageInfo(page.id, page.stored_at, len(page.data)) for page in kept]
+
+    def drop_pages(self, key: SessionKey, ids: Sequence[bytes]) -> None:
+        with self._open_lock():
+            for id in ids:
+                self._pages[key].pop(id, None)
 
     def attach(self, key: SessionKey, attachment: Attachment) -> None:
         with self._open_lock():

@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
-from typing import Any, SupportsIndex, TypeVar, cast, get_args, overload
+from copy import deepcopy
+from operator import index as as_index
+from typing import Any, NamedTuple, SupportsIndex, TypeVar, cast, get_args, overload
 
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import core_schema
+from pydantic import GetCoreSchemaHandler, SerializationInfo, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+
+from checkpoint.ids import SessionKey
+from checkpoint.items import ItemList, NewItems
+from checkpoint.window import LazyItems, built
 
 T = TypeVar("T")
+
+
+class Dump(NamedTuple):
+    """The context in which a state is dumped to be saved, not for a caller.
+
+    Attributes:
+        key: the session it is saved to.
+        saved: by the id of each memory that is a field, the list that it was saved as last.
+        pack: encodes an item.
+    """
+
+    key: SessionKey
+    saved: dict[int, ItemList | None]
+    pack: Callable[[object], bytes]
 
 
 class Memory(MutableSequence[T]):
     """A typed list of memory items, for a field of a state.
 
     It behaves, compares and dumps as a list. Use it for what grows with the session (messages,
-    events); a field annotated ``list[T]`` works too.
+    events); a field annotated ``list[T]`` works too, and is always loaded whole.
+
+    Restored with ``window=``, it is the whole list all the same: its length and its end are there,
+    older items come from the store when they are looked at. In asynchronous code they have to be
+    asked for: ``await memory.load(start, stop)``. What is not loaded can still be replaced,
+    deleted and inserted before, and saving loads nothing.
 
     Args:
         items: the first items, in order.
@@ -32,11 +57,38 @@ class Memory(MutableSequence[T]):
         {'config': {}, 'memory': ['a', 'b'], 'cursors': {}}
     """
 
-    __slots__ = ("_items",)
+    __slots__ = ("_lazy", "_list")
     __hash__ = None  # type: ignore[assignment]  # mutable, as a list is
 
     def __init__(self, items: Iterable[T] = ()) -> None:
-        self._items: list[T] = list(items)
+        self._list: list[T] = list(items)
+        self._lazy: LazyItems | None = None  # instead of the list, while items are in the store
+
+    @property
+    def _items(self) -> list[T]:
+        """All items, loaded."""
+        if self._lazy is not None:
+            whole = self._lazy.get(0, len(self._lazy))
+            self._list, self._lazy = whole, None
+        return self._list
+
+    async def load(self, start: int = 0, stop: int | None = None) -> None:
+        """Load items of a memory restored with ``window=``, in asynchronous code.
+
+        Args:
+            start, stop: which, as in a slice: ``load(-200)`` loads the last 200; all by default.
+
+        Raises:
+            RevisionPruned: a retention rule removed them since the memory was restored.
+            Damaged: their page is missing, or is not what was written.
+
+        Example:
+            >>> import asyncio
+            >>> asyncio.run(Memory(["all here"]).load())
+        """
+        if self._lazy is not None:
+            first, last, _ = slice(start, stop).indices(len(self._lazy))
+            await self._lazy.load_async(first, max(first, last))
 
     # The five that MutableSequence builds the rest of a list's methods on …
 
@@ -45,24 +97,41 @@ class Memory(MutableSequence[T]):
     @overload
     def __getitem__(self, index: slice) -> list[T]: ...
     def __getitem__(self, index: SupportsIndex | slice) -> T | list[T]:
-        return self._items[index]
+        if self._lazy is None:
+            return self._list[index]
+        if (place := _place(index, len(self._lazy))) is None:
+            return self._items[index]
+        found: list[T] = self._lazy.get(*place)
+        return found if isinstance(index, slice) else found[0]
 
     @overload
     def __setitem__(self, index: SupportsIndex, value: T) -> None: ...
     @overload
     def __setitem__(self, index: slice, value: Iterable[T]) -> None: ...
     def __setitem__(self, index: SupportsIndex | slice, value: Any) -> None:
-        self._items[index] = value
+        place = None if self._lazy is None else _place(index, len(self._lazy))
+        if self._lazy is None or place is None:
+            self._items[index] = value
+        else:
+            self._lazy.replace(*place, list(value) if isinstance(index, slice) else [value])
 
     def __delitem__(self, index: SupportsIndex | slice) -> None:
-        del self._items[index]
+        place = None if self._lazy is None else _place(index, len(self._lazy))
+        if self._lazy is None or place is None:
+            del self._items[index]
+        else:
+            self._lazy.replace(*place, [])
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._list if self._lazy is None else self._lazy)
 
     def insert(self, index: SupportsIndex, value: T) -> None:
         """Insert before ``index``, as ``list.insert`` does."""
-        self._items.insert(index, value)
+        if self._lazy is None:
+            self._list.insert(index, value)
+        else:
+            at, _, _ = slice(as_index(index), None).indices(len(self._lazy))
+            self._lazy.replace(at, at, [value])
 
     # … and what a list has beyond them, or does faster.
 
@@ -70,12 +139,14 @@ class Memory(MutableSequence[T]):
         return iter(self._items)
 
     def __contains__(self, value: object) -> bool:
+        if self._lazy is not None and value in self._lazy.loaded():
+            return True
         return value in self._items
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Memory):
-            return self._items == other._items
-        return self._items == other if isinstance(other, list) else NotImplemented
+        if not isinstance(other, (Memory, list)):
+            return NotImplemented
+        return self is other or (len(self) == len(other) and self._items == list(other))
 
     def __lt__(self, other: Memory[T] | list[T]) -> bool:
         return self._items < list(other)
@@ -101,18 +172,79 @@ class Memory(MutableSequence[T]):
         return [*other, *self._items]
 
     def __repr__(self) -> str:
-        return f"Memory({self._items!r})"
+        if self._lazy is None:
+            return f"Memory({self._list!r})"
+        loaded = sum(1 for _ in self._lazy.loaded())
+        return f"<Memory of {len(self)} items, {loaded} of them loaded>"
+
+    def clear(self) -> None:
+        """Remove all items."""
+        del self[:]
+
+    def reverse(self) -> None:
+        """Reverse in place."""
+        self._items.reverse()
 
     def copy(self) -> list[T]:
         """A plain list of the same items."""
         return self._items.copy()
 
     def __copy__(self) -> Memory[T]:
-        return type(self)(self._items)
+        return self._of(self._lazy.copy()) if self._lazy else type(self)(self._list)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Memory[T]:
+        if self._lazy is None:
+            return type(self)(deepcopy(self._list, memo))
+        return self._of(self._lazy.copy(lambda items: deepcopy(items, memo)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._items,)
 
     def sort(self, *, key: Callable[[T], Any] | None = None, reverse: bool = False) -> None:
         """Sort in place, as ``list.sort`` does."""
         cast("list[Any]", self._items).sort(key=key, reverse=reverse)
+
+    # --- as a field of a model -------------------------------------------------------------------
+
+    @classmethod
+    def _of(cls, lazy: LazyItems) -> Memory[T]:
+        memory = cls()
+        memory._lazy = lazy
+        return memory
+
+    @classmethod
+    def _validated(cls, value: Any, validate: Callable[[Any], list[T]]) -> Memory[T]:
+        if isinstance(value, NewItems):
+            return cls._of(built(value, _numbered(validate)))
+        if isinstance(value, Memory):
+            if value._lazy is not None:
+                return cls._of(value._lazy.copy(validate))
+            return cls(validate(list(value._list)))
+        return cls(validate(value))
+
+    def _loaded(self) -> Iterator[tuple[int, T]]:
+        """The items that are loaded, each with its index."""
+        at = 0
+        for piece in self._lazy.pieces if self._lazy else [self._list]:
+            if isinstance(piece, list):
+                yield from enumerate(piece, at)
+            at += len(piece)
+
+    def _dumped(self, dump: Callable[[Any], Any], context: object) -> Any:
+        if not isinstance(context, Dump) or id(self) not in context.saved:
+            return dump(self._items)
+
+        def packed(items: list[T]) -> list[bytes]:
+            return [context.pack(item) for item in dump(items)]
+
+        if self._lazy is not None and self.is_of(context.key, context.saved[id(self)]):
+            return self._lazy.dumped(packed)
+        return NewItems([packed(self._items)])
+
+    def is_of(self, key: SessionKey, saved: ItemList | None) -> bool:
+        """Whether all that is not loaded is in this session, in this list as it was saved last."""
+        lazy = self._lazy
+        return lazy is None or (lazy.source.key == key and lazy.origin is saved)
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -120,11 +252,52 @@ class Memory(MutableSequence[T]):
     ) -> core_schema.CoreSchema:
         (item,) = get_args(source) or (Any,)
         items = handler.generate_schema(list[item])  # type: ignore[valid-type]
+
+        def dumped(value: Any, dump: Any, info: SerializationInfo) -> Any:
+            return value._dumped(dump, info.context) if isinstance(value, cls) else dump(value)
+
         return core_schema.no_info_wrap_validator_function(
-            lambda value, validate: cls(validate(list(value) if isinstance(value, cls) else value)),
+            cls._validated,
             items,
             serialization=core_schema.wrap_serializer_function_ser_schema(
-                lambda value, dump: dump(value._items if isinstance(value, cls) else value),
-                schema=items,
+                dumped, schema=items, info_arg=True
             ),
         )
+
+
+def _place(index: SupportsIndex | slice, length: int) -> tuple[int, int] | None:
+    """The items that an index or a slice means; None for a slice with steps.
+
+    Raises:
+        IndexError: there is no such item.
+    """
+    if isinstance(index, slice):
+        start, stop, step = index.indices(length)
+        return (start, max(start, stop)) if step == 1 else None
+    at = as_index(index)
+    if not -length <= at < length:
+        raise IndexError("Memory index out of range")
+    return at % length, at % length + 1
+
+
+def _numbered(validate: Callable[[Any], list[Any]]) -> Callable[[list[Any], int], list[Any]]:
+    """A validator of some items that names them by their place in the whole list."""
+
+    def validated(items: list[Any], place: int) -> list[Any]:
+        try:
+            return validate(items)
+        except ValidationError as exc:
+            details = [
+                InitErrorDetails(
+                    type=PydanticCustomError(cast("Any", error["type"]), cast("Any", error["msg"])),
+                    loc=tuple(
+                        key + place if depth == 0 and isinstance(key, int) else key
+                        for depth, key in enumerate(error["loc"])
+                    ),
+                    input=error["input"],
+                )
+                for error in exc.errors(include_url=False, include_context=False)
+            ]
+            raise ValidationError.from_exception_data(exc.title, details) from exc
+
+    return validated

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from checkpoint.cache import CACHE_BYTES, Cache
 from checkpoint.errors import InvalidOption
 from checkpoint.ids import check_id
 from checkpoint.keywatch import KeyWatch
 from checkpoint.options import MAX_BYTES, Adapter, Options
 from checkpoint.registry import open_async_store, open_store, redact
+from checkpoint.retention import Retention
 from checkpoint.schema import DictSchema, ModelSchema
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ def open(
     namespace: str = ...,
     replica: str = ...,
     max_bytes: int = ...,
+    cache_bytes: int = ...,
+    retention: Retention | None = ...,
 ) -> Checkpointer[dict[str, Any]]: ...
 @overload
 def open(
@@ -38,6 +42,8 @@ def open(
     namespace: str = ...,
     replica: str = ...,
     max_bytes: int = ...,
+    cache_bytes: int = ...,
+    retention: Retention | None = ...,
 ) -> Checkpointer[S]: ...
 @overload
 def open(
@@ -51,6 +57,8 @@ def open(
     namespace: str = ...,
     replica: str = ...,
     max_bytes: int = ...,
+    cache_bytes: int = ...,
+    retention: Retention | None = ...,
 ) -> Checkpointer[Any]: ...
 def open(
     store: str | Store,
@@ -63,6 +71,8 @@ def open(
     namespace: str = "default",
     replica: str = "",
     max_bytes: int = MAX_BYTES,
+    cache_bytes: int = CACHE_BYTES,
+    retention: Retention | None = None,
 ) -> Checkpointer[Any]:
     """Open a store of agent sessions.
 
@@ -75,7 +85,12 @@ def open(
         schema, version: name and version of the schema, for a model that does not carry them.
         namespace: sessions of one namespace are not seen from another; one for each tenant, say.
         replica: a name for this writer, noted in what it saves and told in conflicts.
-        max_bytes: the largest encoded state to save or restore, in bytes.
+        max_bytes: the largest encoded state to save or restore, in bytes; of a state restored with
+            ``window=``, what is loaded of it.
+        cache_bytes: how much of the sessions served last is kept in memory, so that an unchanged
+            one is not sent again, in bytes as encoded; 0 keeps nothing.
+        retention: the rule by which old revisions are removed as sessions are saved; by default
+            every revision stays.
 
     Raises:
         UnknownStore: no driver is installed for the scheme of the URL.
@@ -90,7 +105,19 @@ def open(
     """
     from checkpoint._sync.checkpointer import Checkpointer
 
-    options = _options(store, state, capture, build, schema, version, namespace, replica, max_bytes)
+    options = _options(
+        store,
+        state,
+        capture,
+        build,
+        schema,
+        version,
+        namespace,
+        replica,
+        max_bytes,
+        cache_bytes,
+        retention,
+    )
     return Checkpointer(open_store(store), options)
 
 
@@ -101,6 +128,8 @@ def open_async(
     namespace: str = ...,
     replica: str = ...,
     max_bytes: int = ...,
+    cache_bytes: int = ...,
+    retention: Retention | None = ...,
 ) -> AsyncCheckpointer[dict[str, Any]]: ...
 @overload
 def open_async(
@@ -112,6 +141,8 @@ def open_async(
     namespace: str = ...,
     replica: str = ...,
     max_bytes: int = ...,
+    cache_bytes: int = ...,
+    retention: Retention | None = ...,
 ) -> AsyncCheckpointer[S]: ...
 @overload
 def open_async(
@@ -125,6 +156,8 @@ def open_async(
     namespace: str = ...,
     replica: str = ...,
     max_bytes: int = ...,
+    cache_bytes: int = ...,
+    retention: Retention | None = ...,
 ) -> AsyncCheckpointer[Any]: ...
 def open_async(
     store: str | Store | AsyncStore,
@@ -137,6 +170,8 @@ def open_async(
     namespace: str = "default",
     replica: str = "",
     max_bytes: int = MAX_BYTES,
+    cache_bytes: int = CACHE_BYTES,
+    retention: Retention | None = None,
 ) -> AsyncCheckpointer[Any]:
     """Open a store of agent sessions, asynchronously; the arguments are those of :func:`open`.
 
@@ -157,7 +192,19 @@ def open_async(
     """
     from checkpoint._async.checkpointer import AsyncCheckpointer
 
-    options = _options(store, state, capture, build, schema, version, namespace, replica, max_bytes)
+    options = _options(
+        store,
+        state,
+        capture,
+        build,
+        schema,
+        version,
+        namespace,
+        replica,
+        max_bytes,
+        cache_bytes,
+        retention,
+    )
     return AsyncCheckpointer(open_async_store(store), options)
 
 
@@ -191,6 +238,8 @@ def _options(
     namespace: str,
     replica: str,
     max_bytes: int,
+    cache_bytes: int,
+    retention: Retention | None,
 ) -> Options[Any]:
     if (capture is None) != (build is None):
         raise InvalidOption("an adapter needs both capture= and build=")
@@ -199,6 +248,8 @@ def _options(
         raise InvalidOption("schema=, version=, capture= and build= need a state model")
     if type(max_bytes) is not int or max_bytes < 1:
         raise InvalidOption(f"max_bytes is a number of bytes above 0, not {max_bytes!r:.40}")
+    if type(cache_bytes) is not int or cache_bytes < 0:
+        raise InvalidOption(f"cache_bytes is a number of bytes from 0 up, not {cache_bytes!r:.40}")
     return Options(
         store=redact(store) if isinstance(store, str) else type(store).__name__,
         schema=DictSchema() if state in (None, dict) else ModelSchema(state, schema, version),
@@ -207,4 +258,6 @@ def _options(
         max_bytes=max_bytes,
         adapter=Adapter(capture, build) if capture and build else None,
         watch=KeyWatch(),
+        cache=Cache(cache_bytes),
+        retention=retention,
     )

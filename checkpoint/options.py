@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from checkpoint.cache import Cache
 from checkpoint.keywatch import KeyWatch
 from checkpoint.record import Writer
+from checkpoint.retention import Retention
 from checkpoint.schema import Schema
 
 S = TypeVar("S")
 
 MAX_BYTES = 64 * 1024 * 1024
 """Default limit for an encoded state, in bytes."""
+
+
+def now() -> int:
+    """Microseconds since 1970, by this host's clock."""
+    return time.time_ns() // 1000
 
 
 class Adapter(NamedTuple):
@@ -34,6 +42,9 @@ class Options(NamedTuple, Generic[S]):
         max_bytes: limit for an encoded state.
         adapter: for live agents; None when the state is what callers work with.
         watch: notices session ids that are never seen again.
+        cache: what was read or written last.
+        retention: the rule by which old revisions are removed; None: they are all kept.
+        clock: microseconds since 1970.
     """
 
     store: str
@@ -43,6 +54,9 @@ class Options(NamedTuple, Generic[S]):
     max_bytes: int
     adapter: Adapter | None
     watch: KeyWatch
+    cache: Cache
+    retention: Retention | None = None
+    clock: Callable[[], int] = now
 
     def __str__(self) -> str:
         return f"{self.store!r}, {self.schema.id}, namespace={self.namespace!r}"

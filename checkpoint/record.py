@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 from checkpoint.envelope import open_head
 from checkpoint.errors import Damaged, UnsupportedFormat
+from checkpoint.ids import SessionKey
 
 T = TypeVar("T")
+
+PAGE_ID_SIZE = 24
 
 
 class Kind(IntEnum):
@@ -56,11 +61,31 @@ class Writer(NamedTuple):
 
 
 class Recent(NamedTuple):
-    """A recent write, remembered by a later base so that its sender can be answered."""
+    """A recent write, remembered by a later base so that its sender can be answered.
+
+    Attributes:
+        result: what its turn returned, encoded; empty where that was too long to be kept here, and
+            None where it returned nothing.
+    """
 
     revision: int
     write_id: bytes
     turn_id: str | None = None
+    result: bytes | None = None
+
+
+class PageRef(NamedTuple):
+    """A page that a base names.
+
+    Attributes:
+        id: of the page: 8 random bytes and the digest of its stored form.
+        owner: the session that stores it; None for the record's own.
+        version: version of the schema its items were saved with.
+    """
+
+    id: bytes
+    owner: SessionKey | None
+    version: int
 
 
 class Header(NamedTuple):
@@ -74,6 +99,7 @@ class Header(NamedTuple):
         saved_at: microseconds since 1970 by the writer's clock.
         source: ``(session_id, revision)`` a fork or a rollback took its document from.
         recent: the ring of writes before this segment, newest last; in bases and tombstones.
+        pages: all pages that the document needs; in bases.
     """
 
     revision: int
@@ -88,18 +114,20 @@ class Header(NamedTuple):
     turn_id: str | None = None
     source: tuple[str, int] | None = None
     recent: tuple[Recent, ...] = ()
+    pages: tuple[PageRef, ...] = ()
 
-    def as_recent(self) -> Recent:
-        return Recent(self.revision, self.write_id, self.turn_id)
+    def as_recent(self, result: bytes | None = None) -> Recent:
+        return Recent(self.revision, self.write_id, self.turn_id, result)
 
 
 # Numbers of the header's fields, as stored. Absent means the default. Never use a number twice.
-# Reserved: 13 epoch, 14 pages named, 15 min_reader, 16 labels given at the save, 17 attachments.
+# Reserved: 13 epoch, 15 min_reader, 16 labels given at the save, 17 attachments.
 (_REVISION, _KIND, _WRITE_ID, _SAVED_AT, _WRITER, _SCHEMA, _PARENT_REVISION, _PARENT_WRITE_ID) = (
     range(1, 9)
 )
 _PARENT_DIGEST, _TURN_ID, _SOURCE, _RECENT = range(9, 13)
-_KNOWN = frozenset(range(1, 13))
+_PAGES = 14
+_KNOWN = frozenset((*range(1, 13), _PAGES))
 _IGNORABLE = 64  # a reader may ignore what it does not know from here up, and must refuse it below
 
 
@@ -121,7 +149,8 @@ def header_to_map(header: Header) -> dict[int, Any]:
         (_PARENT_DIGEST, header.parent_digest),
         (_TURN_ID, header.turn_id),
         (_SOURCE, list(header.source) if header.source else None),
-        (_RECENT, [[r.revision, r.write_id, r.turn_id] for r in header.recent]),
+        (_RECENT, [list(r[:3] if r.result is None else r) for r in header.recent]),
+        (_PAGES, _grouped(header.pages)),
     ):
         if value:
             stored[number] = value
@@ -173,12 +202,36 @@ def _header(stored: dict[Any, Any]) -> Header:
         turn_id=None if turn_id is None else _checked(str, turn_id),
         source=(_checked(str, source[0]), _checked(int, source[1])) if source else None,
         recent=tuple(_recent(*entry) for entry in stored.get(_RECENT, ())),
+        pages=tuple(ref for group in stored.get(_PAGES, ()) for ref in _ungrouped(*group)),
     )
 
 
-def _recent(revision: object, write_id: object, turn_id: object, *_: object) -> Recent:
+def _grouped(pages: tuple[PageRef, ...]) -> list[list[Any]]:
+    """Pages as stored: runs of one owner and version, with their ids in one string of bytes."""
+    return [
+        [version, list(owner) if owner else None, b"".join(ref.id for ref in refs)]
+        for (owner, version), refs in groupby(pages, key=attrgetter("owner", "version"))
+    ]
+
+
+def _ungrouped(version: object, owner: Any, ids: object, *_: object) -> list[PageRef]:
+    joined = _checked(bytes, ids)
+    if len(joined) % PAGE_ID_SIZE:
+        raise ValueError("the ids of pages are cut short")
+    of = SessionKey(_checked(str, owner[0]), _checked(str, owner[1])) if owner else None
+    number = _checked(int, version)
+    return [
+        PageRef(joined[at : at + PAGE_ID_SIZE], of, number)
+        for at in range(0, len(joined), PAGE_ID_SIZE)
+    ]
+
+
+def _recent(
+    revision: object, write_id: object, turn_id: object, result: object = None, *_: object
+) -> Recent:
     turn = None if turn_id is None else _checked(str, turn_id)
-    return Recent(_checked(int, revision), _checked(bytes, write_id), turn)
+    kept = None if result is None else _checked(bytes, result)
+    return Recent(_checked(int, revision), _checked(bytes, write_id), turn, kept)
 
 
 def _checked(kind: type[T], value: object) -> T:

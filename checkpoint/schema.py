@@ -8,14 +8,26 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from checkpoint.codec import encode
-from checkpoint.errors import InvalidOption, InvalidState, SchemaChanged, SchemaMismatch
-from checkpoint.fields import changes, describe, only_adds_defaults
-from checkpoint.ids import check_id
+from checkpoint.codec import encode, encoder
+from checkpoint.errors import (
+    CheckpointError,
+    InvalidOption,
+    InvalidState,
+    SchemaChanged,
+    SchemaMismatch,
+)
+from checkpoint.fields import changes, describe, memory_paths, only_adds_defaults
+from checkpoint.ids import SessionKey, check_id
+from checkpoint.items import list_at
+from checkpoint.memory import Dump, Memory
 from checkpoint.paths import format_path
 from checkpoint.record import SchemaId
+from checkpoint.window import LazyItems
 
 S = TypeVar("S")
+
+Path = tuple[str, ...]
+"""Names of fields, from the outermost to the innermost."""
 
 DICT_SCHEMA = "dict"
 """Schema name of sessions whose state is a plain dict."""
@@ -26,15 +38,25 @@ class Schema(Protocol, Generic[S]):
 
     id: SchemaId
     fields: dict[str, str]
+    memories: tuple[Path, ...]
+    """Where in a document the fields annotated ``Memory`` are."""
 
-    def dump(self, state: S) -> Any:
-        """The state as a document; may still hold values that only the codec makes plain."""
+    def dump(self, state: S, key: SessionKey, saved: Any) -> Any:
+        """The state as a document; may still hold values that only the codec makes plain.
+
+        Args:
+            key: the session it is to be saved to.
+            saved: the document that the state came from. Memories are dumped as ``NewItems``.
+        """
 
     def build(self, document: Any) -> S:
         """A new state. Raises InvalidState, with the path, when the document does not fit."""
 
     def new(self) -> S:
         """The state of a session that has none yet."""
+
+    def lazy(self, state: S) -> list[tuple[Path, LazyItems]]:
+        """The memories of a state of which some items are in the store, and their paths."""
 
 
 class DictState(dict[str, Any]):
@@ -48,8 +70,9 @@ class DictSchema:
 
     id = SchemaId(DICT_SCHEMA, 0)
     fields: dict[str, str] = {}
+    memories: tuple[Path, ...] = ()
 
-    def dump(self, state: dict[str, Any]) -> Any:
+    def dump(self, state: dict[str, Any], key: SessionKey, saved: Any) -> Any:
         if not isinstance(state, dict):
             raise InvalidOption(
                 f"this checkpointer keeps plain dicts; it was given a {type(state).__name__}. "
@@ -62,6 +85,9 @@ class DictSchema:
 
     def new(self) -> dict[str, Any]:
         return DictState()
+
+    def lazy(self, state: dict[str, Any]) -> list[tuple[Path, LazyItems]]:
+        return []
 
 
 class ModelSchema(Generic[S]):
@@ -82,9 +108,10 @@ class ModelSchema(Generic[S]):
         if not isinstance(version, int) or version < 1:
             raise InvalidOption(f"a schema version is an integer from 1 up, not {version!r}")
         self.fields = describe(self._model)
+        self.memories = tuple(memory_paths(self._model))
         self.id = SchemaId(name, version, _fingerprint(self.fields))
 
-    def dump(self, state: S) -> Any:
+    def dump(self, state: S, key: SessionKey, saved: Any) -> Any:
         if type(state) is not self._model:
             raise InvalidOption(
                 f"this checkpointer keeps {self._model.__name__} states; "
@@ -92,7 +119,30 @@ class ModelSchema(Generic[S]):
             )
         # round_trip leaves out computed fields and writes Json fields as their source. Warnings
         # are off because fidelity is proved afterwards, with the path, for every value.
-        return cast("BaseModel", state).model_dump(round_trip=True, by_alias=False, warnings=False)
+        memories = [self._live(state, path) for path in self.memories]
+        lists = [list_at(saved, path) for path in self.memories]
+        for memory, items in zip(memories, lists, strict=True):
+            if isinstance(memory, Memory) and not memory.is_of(key, items):
+                memory.copy()  # of another session or revision: its items are needed here
+        context = Dump(key, dict(zip(map(id, memories), lists, strict=True)), encoder())
+        return cast("BaseModel", state).model_dump(
+            round_trip=True, by_alias=False, warnings=False, context=context
+        )
+
+    def lazy(self, state: S) -> list[tuple[Path, LazyItems]]:
+        """The memories of which some items are in the store, and their paths."""
+        found = [(path, self._live(state, path)) for path in self.memories]
+        return [
+            (path, memory._lazy)
+            for path, memory in found
+            if isinstance(memory, Memory) and memory._lazy is not None
+        ]
+
+    @staticmethod
+    def _live(state: object, path: Path) -> object:
+        for name in path:
+            state = getattr(state, name, None)
+        return state
 
     def build(self, document: Any) -> S:
         try:
@@ -104,6 +154,8 @@ class ModelSchema(Generic[S]):
                 f"{first['msg']}{more}; the stored value does not fit {self._model.__name__}",
                 path=format_path(first["loc"]),
             ) from exc
+        except CheckpointError:  # of a memory that it looked into
+            raise
         except Exception as exc:
             # A validator of the model's own may raise anything; pydantic lets it through.
             raise InvalidState(

@@ -10,29 +10,39 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from checkpoint import envelope
-from checkpoint.codec import DecodeError, MissingTimeZone, decode, encode
-from checkpoint.diff import apply
+from checkpoint.bodies import RESULT, Body, applied_to, build, read_body
+from checkpoint.codec import DecodeError, MissingTimeZone, encode
+from checkpoint.diff import applied
 from checkpoint.errors import CheckpointError, Damaged, InvalidState, StateTooLarge
 from checkpoint.ids import SessionKey
-from checkpoint.record import Header, Kind, Recent, Record, header_to_map, read_header
+from checkpoint.items import Pages
+from checkpoint.pages import PageData
+from checkpoint.record import (
+    Header,
+    Kind,
+    PageRef,
+    Recent,
+    Record,
+    header_to_map,
+    read_header,
+)
+from checkpoint.store import Segment
 
 RING = 32
 """Writes, and turns, before its segment that a base remembers to answer a late retry of one."""
 
+_KEPT_RESULT = 1024
+"""Encoded bytes of a turn's result that the ring keeps, at most."""
+
 # A segment is full when reading it costs more than a new base would: by its patches' stored bytes
 # against the base's, their number (each costs about 30 µs to read), or their raw bytes.
-MAX_PATCHES = 256
+MAX_PATCHES = 128
 _PATCH_BYTES_PER_BASE = 2
 _MIN_PATCH_BYTES = 16 * 1024
 _RAW_PER_BASE = 8
 _MIN_RAW_BYTES = 128 * 1024
 
-# What a body holds, by number: a base, the model's fields and the document; a patch, operations;
-# either, the result of its turn. The document is last, so that the next patch is compressed against
-# the end of it, where an agent's memory grows.
-DOCUMENT, OPERATIONS, FIELDS, RESULT = range(4)
 _NO_RECORDS = "the head names a segment of which no record is there"
-_HOLDS = {Kind.BASE: {DOCUMENT, FIELDS}, Kind.PATCH: {OPERATIONS}, Kind.TOMBSTONE: set[int]()}
 
 
 class Tip(NamedTuple):
@@ -45,6 +55,7 @@ class Tip(NamedTuple):
         base_bytes, patch_bytes: stored bytes of the base, and of all patches.
         base_raw, patch_raw: the same before compression.
         patches: how many.
+        epoch: of the session's head when it was read.
     """
 
     header: Header
@@ -56,6 +67,7 @@ class Tip(NamedTuple):
     patch_bytes: int = 0
     patch_raw: int = 0
     patches: int = 0
+    epoch: int = 0
 
     def is_worth_keeping(self, before: Tip) -> bool:
         """Whether the segment with its newest patch is a better buy than a new base.
@@ -85,20 +97,61 @@ class Tip(NamedTuple):
             )
 
 
+class Stored(NamedTuple):
+    """A segment verified, up to the revision asked for; pages may be needed to build its document.
+
+    Attributes:
+        base: its body; that of a tombstone holds nothing.
+        patches: the bodies after it.
+        tip: the end of what was read.
+    """
+
+    base: Body
+    patches: tuple[Body, ...]
+    tip: Tip
+
+    def build(self, key: SessionKey, pages: Pages) -> Loaded:
+        """What was read, with its document. ``pages`` has those of the base's big values."""
+        newest = self.patches[-1] if self.patches else self.base
+        try:
+            document = build(self.base, self.patches, pages) if self.base.content else None
+        except MissingTimeZone as exc:
+            raise _told(key, self.tip, InvalidState(str(exc))) from exc
+        except (DecodeError, Damaged) as exc:
+            raise _told(key, self.tip, Damaged(f"the document cannot be built ({exc})")) from exc
+        spilled = tuple(self.base.spilled())
+        return Loaded(document, self.base.fields, self.tip, newest.result, dict(pages), spilled)
+
+    def build_on(self, key: SessionKey, before: Loaded) -> Loaded:
+        """What was read after ``before``, of the same segment."""
+        document = before.document
+        try:
+            for patch in self.patches:
+                document = applied_to(document, patch.build({}), applied)
+        except Damaged as exc:
+            raise _told(key, self.tip, exc) from exc
+        return before._replace(document=document, tip=self.tip, result=self.patches[-1].result)
+
+
 class Loaded(NamedTuple):
     """A segment read back, up to the revision asked for.
 
     Attributes:
-        document: the state at that revision, as plain data; None for a tombstone.
+        document: the state at that revision, as plain data, its long lists as ``ItemList``; None
+            for a tombstone.
         fields: the model's fields as its writer declared them (see :mod:`checkpoint.fields`).
         tip: the end of what was read.
         result: ``{}``, or ``{RESULT: value}`` where the revision's turn returned one.
+        pages: those that were read, by id.
+        spilled: the pages of big values, which are all in ``pages``.
     """
 
     document: Any
     fields: dict[str, str]
     tip: Tip
     result: dict[int, Any]
+    pages: dict[bytes, PageData] = {}
+    spilled: tuple[PageRef, ...] = ()
 
     @property
     def header(self) -> Header:
@@ -134,24 +187,30 @@ def seal(
             exc.namespace, exc.session_id = key
             raise
     prefix = raw if follows is None else follows.prefix + raw
-    recent = (*(tip.recent if follows and tip else header.recent), header.as_recent())
-    return record, after._replace(prefix=prefix[-envelope.PREFIX_SIZE :], recent=recent)
+    mine = header.as_recent(_kept({RESULT: body[RESULT]} if RESULT in body else {}))
+    recent = (*(tip.recent if follows and tip else header.recent), mine)
+    epoch = tip.epoch if tip else 0
+    prefix = prefix[-envelope.PREFIX_SIZE :]
+    return record, after._replace(prefix=prefix, recent=recent, epoch=epoch)
 
 
 def _remembered(kind: Kind, tip: Tip) -> tuple[Recent, ...]:
     """The ring of a new segment: the last writes, and the last turns further back."""
     if kind is Kind.TOMBSTONE:  # the turns of a deleted session are not those of its successor
-        return tuple(write._replace(turn_id=None) for write in tip.recent[-RING:])
+        return tuple(write._replace(turn_id=None, result=None) for write in tip.recent[-RING:])
     turns = [write for write in tip.recent[:-RING] if write.turn_id is not None]
     room = RING - sum(write.turn_id is not None for write in tip.recent[-RING:])
     return (*turns[len(turns) - room :], *tip.recent[-RING:]) if room else tip.recent[-RING:]
 
 
-def read(key: SessionKey, records: Sequence[Record], max_bytes: int) -> Loaded:
+def read(
+    key: SessionKey, records: Sequence[Record], max_bytes: int, after: Tip | None = None
+) -> Stored:
     """Verify and read a segment: its base and the patches up to the last record given.
 
     Args:
         max_bytes: the largest document to read.
+        after: the tip that the records follow, for the rest of a segment read before.
 
     Raises:
         Damaged: a record is not what was written here, or one is missing.
@@ -163,30 +222,39 @@ def read(key: SessionKey, records: Sequence[Record], max_bytes: int) -> Loaded:
     try:
         if not records:
             raise Damaged(_NO_RECORDS)
-        tip: Tip | None = None
-        document: Any = None
-        fields: dict[str, str] = {}
-        recent: list[Recent] = []
-        prefix = b""
+        tip = after
+        bodies: list[Body] = []
+        recent = list(after.recent) if after else []
+        prefix = after.prefix if after else b""
         for record in records:
             revision = record.revision
             tip, raw = _unseal(key, record, tip, prefix, max_bytes)
             prefix = (prefix + raw)[-envelope.PREFIX_SIZE :]
-            recent += [*tip.header.recent, tip.header.as_recent()]
-            body = _body(tip.header.kind, raw)
-            if tip.header.kind is Kind.PATCH:
-                document = _apply(document, body[OPERATIONS])
-            elif tip.header.kind is Kind.BASE:
-                document, fields = body[DOCUMENT], body[FIELDS]
+            body = _body(tip.header, raw)
+            bodies.append(body)
+            recent += [*tip.header.recent, tip.header.as_recent(_kept(body.result))]
     except CheckpointError as exc:
         exc.namespace, exc.session_id, exc.revision = *key, revision
         raise
     assert tip is not None
-    result = {RESULT: body[RESULT]} if RESULT in body else {}
-    return Loaded(document, fields, tip._replace(prefix=prefix, recent=tuple(recent)), result)
+    base, *patches = bodies if after is None else [Body(), *bodies]
+    return Stored(base, tuple(patches), tip._replace(prefix=prefix, recent=tuple(recent)))
 
 
-def survey(key: SessionKey, records: Sequence[Record]) -> Tip:
+def _kept(result: dict[int, Any]) -> bytes | None:
+    """What the ring keeps of a turn's result, so that it outlives its revision."""
+    if RESULT not in result:
+        return None
+    encoded = encode(result[RESULT])
+    return encoded if len(encoded) <= _KEPT_RESULT else b""
+
+
+def _told(key: SessionKey, tip: Tip, exc: CheckpointError) -> CheckpointError:
+    exc.namespace, exc.session_id, exc.revision = *key, tip.header.revision
+    return exc
+
+
+def survey(key: SessionKey, segment: Segment) -> Tip:
     """The tip of a segment by its headers alone, for what goes on it without reading it.
 
     A new base or a tombstone needs no body, so a state that is damaged or too large can still be
@@ -195,6 +263,7 @@ def survey(key: SessionKey, records: Sequence[Record]) -> Tip:
     Raises:
         Damaged: the newest header cannot be read.
     """
+    records = segment.records
     recent: list[Recent] = []
     header = None
     if not records:
@@ -209,7 +278,8 @@ def survey(key: SessionKey, records: Sequence[Record]) -> Tip:
             raise
         recent += [*header.recent, header.as_recent()]
     assert header is not None
-    return Tip(header, records[-1].body[-envelope.DIGEST_SIZE :], tuple(recent))
+    digest = records[-1].body[-envelope.DIGEST_SIZE :]
+    return Tip(header, digest, tuple(recent), epoch=segment.head.epoch)
 
 
 def _unseal(
@@ -248,20 +318,10 @@ def _after(before: Tip | None, header: Header, record: Record, raw_size: int) ->
     )
 
 
-def _body(kind: Kind, raw: bytes) -> dict[int, Any]:
+def _body(header: Header, raw: bytes) -> Body:
     try:
-        body = decode(raw) if raw else {}
+        return read_body(header.kind, raw, header.pages)
     except MissingTimeZone as exc:
         raise InvalidState(str(exc)) from exc
     except DecodeError as exc:
         raise Damaged(f"the body cannot be decoded ({exc})") from exc
-    if type(body) is not dict or not _HOLDS[kind] <= body.keys() <= _HOLDS[kind] | {RESULT}:
-        raise Damaged("the body does not hold what its kind of record holds")
-    return body
-
-
-def _apply(document: Any, operations: Any) -> Any:
-    try:
-        return apply(document, operations)
-    except (LookupError, TypeError, ValueError, AttributeError) as exc:
-        raise Damaged(f"the patch does not fit the revision before it ({exc!r})") from exc

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from checkpoint.errors import StoreClosed
 from checkpoint.ids import SessionKey
 from checkpoint.record import Record
-from checkpoint.store import Attachment, Commit, Head, Segment, Store
+from checkpoint.store import (
+    Attachment,
+    Commit,
+    Head,
+    Page,
+    PageInfo,
+    Pruning,
+    Segment,
+    Store,
+)
 
 T = TypeVar("T")
 
@@ -31,21 +40,38 @@ class ThreadedStore:
         self._pid = os.getpid()
         self._closed = False
 
-    async def read(self, key: SessionKey, revision: int | None = None) -> Segment | None:
-        return await self._run(self._store.read, key, revision)
+    async def read(
+        self, key: SessionKey, revision: int | None = None, since: int = 0
+    ) -> Segment | None:
+        return await self._run(self._store.read, key, revision, since)
 
     async def commit(self, key: SessionKey, commit: Commit) -> bool:
         return await self._finish(self._store.commit, key, commit)
 
+    async def prune(self, key: SessionKey, pruning: Pruning) -> bool:
+        return await self._finish(self._store.prune, key, pruning)
+
     async def heads(
-        self, key: SessionKey, before: int | None, limit: int
+        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        return await self._run(self._store.heads, key, before, limit)
+        return await self._run(self._store.heads, key, before, limit, bases)
 
     async def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int
+        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
     ) -> list[tuple[str, Head]]:
-        return await self._run(self._store.sessions, namespace, prefix, after, limit)
+        return await self._run(self._store.sessions, namespace, prefix, after, limit, deleted)
+
+    async def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
+        await self._finish(self._store.put_pages, key, pages)
+
+    async def pages(self, key: SessionKey, ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        return await self._run(self._store.pages, key, ids)
+
+    async def list_pages(self, key: SessionKey) -> list[PageInfo]:
+        return await self._run(self._store.list_pages, key)
+
+    async def drop_pages(self, key: SessionKey, ids: Sequence[bytes]) -> None:
+        await self._finish(self._store.drop_pages, key, ids)
 
     async def attach(self, key: SessionKey, attachment: Attachment) -> None:
         await self._finish(self._store.attach, key, attachment)

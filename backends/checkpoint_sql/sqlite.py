@@ -1,52 +1,29 @@
 """Sessions in a SQLite file, through the standard library's driver.
 
-Write-ahead log, so readers never wait; every commit is synced to disk before it is acknowledged.
 One file serves all processes of one machine; it must not lie on a network file system.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from threading import Lock
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl, quote, unquote
-from weakref import ref
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qsl, unquote
 
-from checkpoint.errors import (
-    Damaged,
-    InvalidOption,
-    NotAStore,
-    StoreBusy,
-    StoreClosed,
-    StoreError,
-    StoreFull,
-    StoreReadOnly,
-    StoreTooNew,
-    StoreUnavailable,
-)
+from checkpoint.errors import InvalidOption
 from checkpoint.ids import SessionKey
 from checkpoint.record import Record
 from checkpoint.registry import redact
-from checkpoint.store import Attachment, Commit, Head, Segment
+from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Segment
 from checkpoint_sql import _sqlite_statements as sql
-from checkpoint_sql import forks
-
-T = TypeVar("T")
+from checkpoint_sql import rows
+from checkpoint_sql.sqlite_file import SqliteFile
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?", re.ASCII)
-_LONGEST = 1_000_000.0  # seconds; SQLite counts milliseconds in 32 bits
 
 
-class _Call:
-    """A call under way, for as long as its frame lives: however it ends, it is not waited for."""
-
-
-class SqliteStore:
+class SqliteStore(SqliteFile):
     """A SQLite file. Safe to share between threads; opens again by itself in a forked child.
 
     Args:
@@ -59,53 +36,56 @@ class SqliteStore:
         StoreTooNew: on the first call, a newer version of this library laid it out.
     """
 
-    def __init__(self, path: str, *, timeout: float = 10.0, read_only: bool = False) -> None:
-        self._name = path  # for people
-        self._path = os.path.abspath(path)  # a later chdir must not lead to another file
-        self._timeout = min(timeout, _LONGEST)
-        self._read_only = read_only
-        # Lists, for their append and pop are atomic. A lock would be held, or a count be wrong, for
-        # ever after where a signal handler raises.
-        self._idle: list[sqlite3.Connection] = []
-        self._calls: list[ref[_Call]] = []  # those under way; one that is gone has ended
-        self._gate = Lock()  # closed while the process forks
-        self._checked = False
-        self._closed = False
-        forks.register(self)
-
-    def __repr__(self) -> str:
-        return f"SqliteStore({self._name!r})"
-
     # --- reading ---------------------------------------------------------------------------------
 
-    def read(self, key: SessionKey, revision: int | None = None) -> Segment | None:
+    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
         statement = sql.READ_NEWEST if revision is None else sql.READ_REVISION
-        rows = self._query(statement, {**key._asdict(), "revision": _bounded(revision)})
-        if not rows:
-            return None
-        records = tuple(_record(*row[5:]) for row in rows if row[5] is not None)
-        return Segment(_head(rows[0]), records)
+        values = {
+            **key._asdict(),
+            "revision": rows.bounded(revision),
+            "since": rows.bounded(since),
+        }
+        found = self._query(statement, values)
+        return rows.segment(found) if found else None
 
-    def heads(self, key: SessionKey, before: int | None, limit: int) -> list[tuple[Record, int]]:
-        values = {**key._asdict(), "before": _bounded(before), "limit": limit}
-        rows = self._query(sql.LIST_HEADS, values)
-        return [(_record(revision, head, b""), size) for revision, head, size in rows]
+    def heads(
+        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+    ) -> list[tuple[Record, int]]:
+        values = {
+            **key._asdict(),
+            "before": rows.bounded(before),
+            "bases": bases,
+            "limit": limit,
+        }
+        found = self._query(sql.LIST_HEADS, values)
+        return [(rows.record(revision, head, b""), size) for revision, head, size in found]
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int
+        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         values = {
             "namespace": namespace,
             "prefix": prefix,
-            "end": _after_prefix(prefix),
+            "end": rows.after_prefix(prefix),
             "after": after or "",
             "limit": limit,
         }
-        return [(row[0], _head(row[1:])) for row in self._query(sql.LIST_SESSIONS, values)]
+        found = self._query(sql.LIST_ALL_SESSIONS if deleted else sql.LIST_SESSIONS, values)
+        return [(row[0], rows.head(row[1:])) for row in found]
+
+    def pages(self, key: SessionKey, ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        with self._connection() as connection:
+            found = (
+                connection.execute(sql.READ_PAGE, {**key._asdict(), "page": id}).fetchone()
+                for id in ids
+            )
+            return {row[0]: row[1] for row in found if row}
+
+    def list_pages(self, key: SessionKey) -> list[PageInfo]:
+        return [PageInfo(*row) for row in self._query(sql.LIST_PAGES, key._asdict())]
 
     def attachments(self, key: SessionKey) -> list[Attachment]:
-        rows = self._query(sql.LIST_ATTACHMENTS, key._asdict())
-        return [Attachment(*row) for row in rows]
+        return [Attachment(*row) for row in self._query(sql.LIST_ATTACHMENTS, key._asdict())]
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -113,12 +93,9 @@ class SqliteStore:
         head = commit.head
         values = {
             **key._asdict(),
-            "revision": head.revision,
-            "write_id": head.write_id,
-            "base": head.base,
-            "saved_at": head.saved_at,
-            "deleted": head.deleted,
+            **head._asdict(),
             "parent": commit.parent,
+            "parent_epoch": head.epoch,
             "head": commit.record.head,
             "body": commit.record.body,
         }
@@ -133,19 +110,56 @@ class SqliteStore:
                 return False
             connection.execute(sql.ADD_RECORD, values)
             if head.deleted:
-                for statement in (sql.CLEAR_RECORDS, sql.CLEAR_PAGES, sql.CLEAR_ATTACHMENTS):
-                    connection.execute(statement, values)
+                connection.execute(sql.CLEAR_RECORDS, values)
+                connection.execute(sql.CLEAR_ATTACHMENTS, values)
             return True
 
         return self._transact(write)
 
-    def attach(self, key: SessionKey, attachment: Attachment) -> None:
+    def prune(self, key: SessionKey, pruning: Pruning) -> bool:
         values = {
             **key._asdict(),
-            "revision": attachment.revision,
-            "name": attachment.name,
-            "data": attachment.data,
+            **pruning.head._asdict(),
+            "parent": pruning.guard.write_id,
+            "parent_epoch": pruning.guard.epoch,
         }
+        ranges = [
+            {**key._asdict(), "first": rows.bounded(first), "last": rows.bounded(last)}
+            for first, last in pruning.remove
+        ]
+        written = [
+            {**key._asdict(), "base": base, **record._asdict()} for record, base in pruning.records
+        ]
+
+        def write(connection: sqlite3.Connection) -> bool:
+            if connection.execute(sql.MOVE_HEAD, values).rowcount == 0:
+                return False
+            connection.executemany(sql.REMOVE_RECORDS, ranges)
+            connection.executemany(sql.REMOVE_ATTACHMENTS, ranges)
+            connection.executemany(sql.REMOVE_RECORD, written)
+            connection.executemany(sql.ADD_RECORD, written)
+            return True
+
+        return self._transact(write)
+
+    def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
+        values = [
+            {
+                **key._asdict(),
+                "page": page.id,
+                "stored_at": page.stored_at,
+                "body": page.data,
+            }
+            for page in pages
+        ]
+        self._transact(lambda connection: connection.executemany(sql.ADD_PAGE, values))
+
+    def drop_pages(self, key: SessionKey, ids: Sequence[bytes]) -> None:
+        values = [{**key._asdict(), "page": id} for id in ids]
+        self._transact(lambda connection: connection.executemany(sql.REMOVE_PAGE, values))
+
+    def attach(self, key: SessionKey, attachment: Attachment) -> None:
+        values = {**key._asdict(), **attachment._asdict()}
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(sql.REMOVE_ATTACHMENT, values)
@@ -154,178 +168,8 @@ class SqliteStore:
         self._transact(write)
 
     def detach(self, key: SessionKey, revision: int, name: str) -> bool:
-        values = {**key._asdict(), "revision": revision, "name": name}
+        values: dict[str, Any] = {**key._asdict(), "revision": revision, "name": name}
         return self._transact(lambda c: c.execute(sql.REMOVE_ATTACHMENT, values).rowcount > 0)
-
-    # --- connections -----------------------------------------------------------------------------
-
-    def close(self) -> None:
-        self._closed = True
-        self._close_idle()
-
-    def _close_idle(self) -> None:
-        while self._idle:
-            with suppress(IndexError):  # another thread took it
-                self._idle.pop().close()
-
-    def before_fork(self) -> None:
-        """Let go of the file until :meth:`after_fork`.
-
-        SQLite's locks are those of a process. A child that inherits an open connection believes
-        that it holds them too, and its acknowledged commits can be lost: so no connection is open
-        when a process forks.
-        """
-        self._gate.acquire()
-        deadline = time.monotonic() + self._timeout
-        while any(call() for call in self._calls) and time.monotonic() < deadline:
-            time.sleep(0.001)
-        self._calls[:] = [call for call in self._calls if call()]
-        self._close_idle()
-
-    def after_fork(self) -> None:
-        """Go on, in the parent and in the child; each opens connections of its own."""
-        self._gate.release()
-
-    def _query(self, statement: str, values: dict[str, Any]) -> list[Any]:
-        with self._connection() as connection:
-            return connection.execute(statement, values).fetchall()
-
-    def _transact(self, write: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``write`` in one transaction; an interrupted one is undone with its connection."""
-        with self._connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            result = write(connection)
-            connection.execute("COMMIT")
-        return result
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one call, kept for the next one unless the call failed."""
-        call = _Call()
-        known = ref(call)
-        connection = None
-        failed = True
-        try:
-            with self._gate:
-                self._calls.append(known)
-            if self._closed:
-                raise StoreClosed(f"the store {self._name!r} was closed; open it again")
-            with suppress(IndexError):
-                connection = self._idle.pop()
-            if connection is None:
-                connection = self._connect()
-            yield connection
-            failed = False
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as exc:
-            raise self._translated(exc) from exc
-        finally:
-            if connection is not None:
-                if failed:
-                    connection.close()  # also undoes what is not committed
-                else:
-                    self._idle.append(connection)
-            if self._closed:
-                self._close_idle()
-            with suppress(ValueError):
-                self._calls.remove(known)
-
-    def _connect(self) -> sqlite3.Connection:
-        if self._read_only and not os.path.exists(self._path):
-            raise StoreUnavailable(f"there is no SQLite file {self._name!r} to read")
-        connection = sqlite3.connect(
-            f"file://{quote(os.fsencode(self._path))}?mode={'ro' if self._read_only else 'rwc'}",
-            timeout=self._timeout,
-            isolation_level=None,  # transactions are begun and ended here, not by the driver
-            check_same_thread=False,  # the pool hands each to one thread at a time
-            uri=True,
-        )
-        try:
-            connection.execute("PRAGMA synchronous = FULL")
-            if not self._checked:
-                self._check_layout(connection)
-                self._checked = True
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    # --- the layout ------------------------------------------------------------------------------
-
-    def _check_layout(self, connection: sqlite3.Connection) -> None:
-        """Make sure the tables are ours and of a version we know; create them in an empty file."""
-        if self._layout_version(connection) is None:
-            if self._read_only:
-                raise NotAStore(f"the SQLite file {self._name!r} is empty: no session was saved")
-            self._write_ahead(connection)
-            connection.execute("BEGIN IMMEDIATE")
-            if self._layout_version(connection) is None:  # nobody was faster
-                for statement in sql.CREATE_TABLES:
-                    connection.execute(statement)
-                connection.execute(sql.WRITE_LAYOUT, {"version": sql.LAYOUT})
-            connection.execute("COMMIT")
-
-    def _layout_version(self, connection: sqlite3.Connection) -> int | None:
-        """The version of the tables; None in an empty file."""
-        changes = connection.execute("PRAGMA schema_version").fetchone()
-        rows = connection.execute("SELECT name FROM sqlite_master").fetchall()
-        if not rows and changes == (0,):
-            return None
-        # In a damaged file a name can be of any type, and tables be missing.
-        names = {name for (name,) in rows if isinstance(name, str)}
-        version = None
-        if "checkpoint_layout" in names:
-            columns = [row[1] for row in connection.execute("PRAGMA table_info(checkpoint_layout)")]
-            rows = connection.execute(sql.READ_LAYOUT).fetchall() if columns == ["version"] else []
-            version = rows[0][0] if len(rows) == 1 else None
-        if isinstance(version, int) and version > sql.LAYOUT:
-            raise StoreTooNew(
-                f"the SQLite file {self._name!r} has layout {version}, and this version knows "
-                f"{sql.LAYOUT}; upgrade agent-checkpoint"
-            )
-        if not isinstance(version, int) or not names >= sql.TABLES:
-            raise NotAStore(
-                f"the SQLite file {self._name!r} holds other tables "
-                f"({', '.join(sorted(names))[:80]}); give the sessions a file of their own"
-            )
-        return version
-
-    def _write_ahead(self, connection: sqlite3.Connection) -> None:
-        """Switch the file to a write-ahead log; SQLite does not wait for others here, so we do."""
-        deadline = time.monotonic() + self._timeout
-        while True:
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as exc:
-                if _primary(exc) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-
-    def _translated(self, exc: Exception) -> StoreError:
-        """A driver's error in the words of this library; the only place that knows its codes."""
-        code, where = _primary(exc), f"SQLite file {self._name!r}"
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return StoreBusy(
-                f"the {where} was locked by others for {self._timeout:g} s; nothing was written. "
-                f"Try again, or give the URL a longer ?timeout="
-            )
-        if code == sqlite3.SQLITE_FULL or _extended(exc) == sqlite3.SQLITE_IOERR_SHMSIZE:
-            return StoreFull(f"no space left for the {where}; nothing was written. Make room")
-        if code == sqlite3.SQLITE_READONLY:
-            return StoreReadOnly(
-                f"the {where} or its directory cannot be written to; nothing was written. "
-                f"Check its permissions, or whether the URL says ?mode=ro"
-            )
-        if code == sqlite3.SQLITE_NOTADB:
-            return NotAStore(f"the {where} is not a SQLite database; name another file")
-        if code == sqlite3.SQLITE_CANTOPEN:
-            return StoreUnavailable(
-                f"the {where} cannot be opened; does its directory exist, and may this process "
-                f"write there?"
-            )
-        if code == sqlite3.SQLITE_CORRUPT or isinstance(exc, UnicodeDecodeError):
-            return StoreError(f"the {where} is damaged ({exc}); restore it from a backup")
-        return StoreUnavailable(f"the {where} failed: {exc}")
 
 
 def open_store(url: str) -> SqliteStore:
@@ -350,40 +194,3 @@ def open_store(url: str) -> SqliteStore:
             f"{redact(url)!r}: a SQLite URL takes ?timeout=SECONDS and ?mode=ro, and nothing else"
         )
     return SqliteStore(path[1:], timeout=float(timeout), read_only=mode == "ro")
-
-
-def _record(revision: Any, head: Any, body: Any) -> Record:
-    if type(revision) is int and type(head) is bytes and type(body) is bytes:
-        return Record(revision, head, body)
-    raise Damaged(f"the row of revision {revision!r:.40} does not hold a record")
-
-
-def _head(row: Any) -> Head:
-    revision, write_id, base, saved_at, deleted = row[:5]
-    if [type(value) for value in row[:4]] != [int, bytes, int, int]:
-        raise Damaged("the row of a session does not hold its head")
-    return Head(revision, write_id, base, saved_at, bool(deleted))
-
-
-def _primary(exc: Exception) -> int:
-    """SQLite's primary result code: the extended ones tell more than anybody asks."""
-    return _extended(exc) & 0xFF
-
-
-def _extended(exc: Exception) -> int:
-    return getattr(exc, "sqlite_errorcode", None) or 0
-
-
-def _bounded(number: int | None) -> int | None:
-    """A number asked for, within what SQLite can compare; no revision is outside of that."""
-    return number if number is None else max(-1, min(number, 2**63 - 1))
-
-
-def _after_prefix(prefix: str) -> str | None:
-    """The first string after all that begin with ``prefix``, in byte order; None: there is none."""
-    while prefix:
-        code = ord(prefix[-1]) + 1
-        if code <= 0x10FFFF:
-            return prefix[:-1] + chr(0xE000 if 0xD800 <= code <= 0xDFFF else code)
-        prefix = prefix[:-1]
-    return None

@@ -3,7 +3,7 @@
     layout       one row: which version of these tables this is
     sessions     the head of each session
     records      one row for each revision; the head of a record apart from its body
-    pages        reserved: immutable runs of items cut out of long lists
+    pages        immutable parts of documents; they may be there before their session
     attachments  small side records, such as labels
 
 Ids compare by bytes everywhere: SQLite's default, ``COLLATE "C"`` on PostgreSQL, VARBINARY on
@@ -78,9 +78,10 @@ records = Table(
 pages = Table(
     "checkpoint_pages",
     metadata,
-    Column("session", Number, primary_key=True, autoincrement=False),
+    Column("namespace", Id, primary_key=True),
+    Column("session_id", Id, primary_key=True),
     Column("page", PageId, primary_key=True),
-    Column("created_at", BigInteger, nullable=False),
+    Column("stored_at", BigInteger, nullable=False),
     Column("body", Bytes, nullable=False),
 )
 

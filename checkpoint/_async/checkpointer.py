@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from random import random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from checkpoint import log
+from checkpoint._async.commits import EpochMoved
 from checkpoint._async.engine import AsyncEngine
 from checkpoint._async.turn import AsyncTurn
+from checkpoint._async.upkeep import AsyncUpkeep
 from checkpoint.errors import Conflict
 from checkpoint.ids import check_id
 from checkpoint.labels import attachment_name, label_attachment
@@ -18,7 +21,7 @@ from checkpoint.options import Options
 from checkpoint.origins import Lineage
 from checkpoint.record import Kind, read_header
 from checkpoint.segment import Tip
-from checkpoint.serializer import Draft, Origin, seal_tombstone
+from checkpoint.serializer import Draft, Origin
 from checkpoint.snapshot import Restored, SessionInfo, Snapshot, from_micros
 from checkpoint.store import AsyncStore
 from checkpoint.waiting import async_sleep, async_value
@@ -32,7 +35,7 @@ R = TypeVar("R")
 _PAGE = 500  # sessions or records asked for at once in a listing
 
 
-class AsyncCheckpointer(Generic[S]):
+class AsyncCheckpointer(AsyncUpkeep[S]):
     """Saves and restores the sessions of one namespace of one store.
 
     Made by :func:`checkpoint.open_async`; use it with ``async with``, or call :meth:`close`.
@@ -82,6 +85,7 @@ class AsyncCheckpointer(Generic[S]):
         *,
         turn_id: str | None = None,
         new: Callable[[], S] | None = None,
+        window: int | None = None,
     ) -> AsyncTurn[S]:
         """A turn of a session: restored when it is entered, saved when it is left.
 
@@ -93,6 +97,7 @@ class AsyncCheckpointer(Generic[S]):
                 is saved once: the second has ``turn.replayed`` set. The last 32 turns, at least,
                 are remembered.
             new: makes the first state of a session that has none; the model itself by default.
+            window: load only the last items of memories, this many of each; see :meth:`restore`.
 
         Raises:
             Conflict: on exit, somebody else saved the session meanwhile; nothing was written.
@@ -111,7 +116,7 @@ class AsyncCheckpointer(Generic[S]):
         """
         if turn_id is not None:
             check_id(turn_id, "turn id")
-        return AsyncTurn(self._engine, self._engine.key(session_id), turn_id, new)
+        return AsyncTurn(self._engine, self._engine.key(session_id), turn_id, new, window)
 
     @overload
     async def run(
@@ -121,6 +126,7 @@ class AsyncCheckpointer(Generic[S]):
         *,
         turn_id: str | None = ...,
         new: Callable[[], S] | None = ...,
+        window: int | None = ...,
         timeout: float = ...,
     ) -> R: ...
     @overload
@@ -131,6 +137,7 @@ class AsyncCheckpointer(Generic[S]):
         *,
         turn_id: str | None = ...,
         new: Callable[[], S] | None = ...,
+        window: int | None = ...,
         timeout: float = ...,
     ) -> R: ...
     async def run(
@@ -140,6 +147,7 @@ class AsyncCheckpointer(Generic[S]):
         *,
         turn_id: str | None = None,
         new: Callable[[], S] | None = None,
+        window: int | None = None,
         timeout: float = 60.0,
     ) -> R:
         """Run a turn as a function of the state; after a conflict, again on the fresh state.
@@ -151,6 +159,7 @@ class AsyncCheckpointer(Generic[S]):
                 and is returned without a call of ``fn`` when the turn is delivered again. (None,
                 if the earlier delivery was a :meth:`turn`, which stores no result.)
             new: makes the first state of a session that has none.
+            window: load only the last items of memories; see :meth:`restore`.
             timeout: seconds during which conflicts are retried.
 
         Raises:
@@ -170,7 +179,7 @@ class AsyncCheckpointer(Generic[S]):
         deadline = time.monotonic() + timeout
         pause = 0.002  # seconds
         while True:
-            turn = self.turn(session_id, turn_id=turn_id, new=new)
+            turn = self.turn(session_id, turn_id=turn_id, new=new, window=window)
             await turn.__aenter__()
             if turn.replayed:
                 earlier: R = turn.result
@@ -188,11 +197,20 @@ class AsyncCheckpointer(Generic[S]):
 
     # --- restore and save ------------------------------------------------------------------------
 
-    async def restore(self, session_id: str, *, revision: int | str | None = None) -> Restored[S]:
+    async def restore(
+        self,
+        session_id: str,
+        *,
+        revision: int | str | None = None,
+        window: int | None = None,
+    ) -> Restored[S]:
         """Rebuild the state of a session, the newest or any revision of it.
 
         Args:
             revision: a revision's number or label; None for the newest.
+            window: load only the last items of fields annotated ``Memory``, this many of each.
+                They are whole lists all the same (see :class:`checkpoint.Memory`), and a turn
+                costs the same however long the session is.
 
         Raises:
             SessionNotFound: there is no such session.
@@ -208,7 +226,7 @@ class AsyncCheckpointer(Generic[S]):
             {'memory': ['hi']}
         """
         key = self._engine.key(session_id)
-        begun = await self._engine.restore(key, await self._engine.load(key, revision))
+        begun = await self._engine.restore(key, revision, window)
         assert begun.snapshot is not None  # it was loaded
         return Restored(begun.state, begun.snapshot, begun.agent)
 
@@ -358,7 +376,7 @@ class AsyncCheckpointer(Generic[S]):
             >>> asyncio.run(main())
             {'n': 1}
         """
-        return (await self._engine.load(self._engine.key(session_id), revision)).document
+        return await self._engine.document(self._engine.key(session_id), revision)
 
     # --- whole sessions --------------------------------------------------------------------------
 
@@ -379,10 +397,10 @@ class AsyncCheckpointer(Generic[S]):
             >>> asyncio.run(main())
             ('user-42', 1)
         """
+        from checkpoint._async.pinning import fork
+
         source, target = self._engine.key(session_id), self._engine.key(new_session_id)
-        loaded = await self._engine.load(source, revision)
-        tip = await self._engine.absent(target)
-        return await self._engine.copy(target, loaded, (session_id, loaded.header.revision), tip)
+        return await fork(self._engine, source, target, revision)
 
     async def rollback(self, session_id: str, revision: int | str) -> Snapshot:
         """Make an earlier revision the newest again, as a new revision; history stays.
@@ -403,31 +421,13 @@ class AsyncCheckpointer(Generic[S]):
             {'n': 1}
         """
         key = self._engine.key(session_id)
-        tip = await self._engine.living(key)
-        loaded = await self._engine.load(key, revision)
-        return await self._engine.copy(key, loaded, (session_id, loaded.header.revision), tip)
-
-    async def delete(self, session_id: str) -> bool:
-        """Delete a session with all its revisions and labels; whether there was one.
-
-        A tombstone stays, so that a writer that still holds the old state gets ``Conflict``.
-
-        Example:
-            >>> async def main():
-            ...     async with checkpoint.open_async("memory://") as cp:
-            ...         await cp.save("user-42", {"n": 1})
-            ...         return [await cp.delete("user-42"), await cp.delete("user-42")]
-            >>> asyncio.run(main())
-            [True, False]
-        """
-        key = self._engine.key(session_id)
-
-        def tombstone(tip: Tip | None) -> Draft | None:
-            if tip is None or tip.header.kind is Kind.TOMBSTONE:
-                return None
-            return seal_tombstone(key, self._engine.header(tip), tip)
-
-        return await self._engine.replace_head(key, tombstone) is not None
+        while True:
+            # The head first: while its epoch lasts, no page of what is loaded then is removed.
+            tip = await self._engine.living(key)
+            loaded = await self._engine.load(key, revision)
+            with suppress(EpochMoved):
+                place = (session_id, loaded.header.revision)
+                return await self._engine.copy(key, loaded, place, tip)
 
     async def label(
         self, session_id: str, label: str, *, revision: int | str | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import random
 
+from checkpoint._async.paging import PagesGone, fetch
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
@@ -17,21 +19,33 @@ from checkpoint.errors import (
     UnsupportedFormat,
 )
 from checkpoint.ids import SessionKey
+from checkpoint.pages import PageData
 from checkpoint.record import Header, Kind, read_header
 from checkpoint.segment import Loaded, Tip, read, survey
 from checkpoint.serializer import Draft
 from checkpoint.snapshot import from_micros
-from checkpoint.store import AsyncStore, Commit, Head, Segment
+from checkpoint.store import AsyncStore, Commit, Head, Page, Segment
 from checkpoint.waiting import async_sleep
 
 ATTEMPTS = 5
 _FIRST_PAUSE = 0.05  # seconds; doubled for each attempt
 
 
+class EpochMoved(Exception):
+    """The head is the one a save was made for, but something was taken out of its session."""
+
+
 async def load(
-    store: AsyncStore, key: SessionKey, revision: int | None, max_bytes: int
+    store: AsyncStore,
+    key: SessionKey,
+    revision: int | None,
+    max_bytes: int,
+    known: Loaded | None = None,
 ) -> Loaded | None:
     """Read and verify a revision (the newest, if None); None when there never was a session.
+
+    Args:
+        known: what was loaded of the session before; only what is newer is asked for.
 
     Raises:
         SessionNotFound: an older revision of a deleted session was asked for.
@@ -39,9 +53,14 @@ async def load(
         Damaged, UnsupportedFormat, StateTooLarge: see :func:`checkpoint.segment.read`.
         StoreError: the store did not answer.
     """
-    segment = await store.read(key, revision)
+    segment = await store.read(key, revision, known.header.revision if known else 0)
     if segment is None:
         return None
+    if known is not None:
+        if (newer := _newer(key, segment, known, max_bytes)) is not None:
+            return newer
+        if not segment.records or segment.records[0].revision != segment.head.base:
+            return await load(store, key, revision, max_bytes)  # only part of it was sent
     head = segment.head
     if revision is not None and not segment.records:
         if head.deleted:
@@ -53,14 +72,39 @@ async def load(
             **key._asdict(),
             revision=revision,
         )
-    loaded = read(key, segment.records, max_bytes)
-    if loaded.header.kind is Kind.TOMBSTONE and loaded.header.revision != head.revision:
+    stored = read(key, segment.records, max_bytes)
+    if stored.tip.header.kind is Kind.TOMBSTONE and stored.tip.header.revision != head.revision:
         raise RevisionPruned(
             "the session was deleted at this revision, and created anew later",
             **key._asdict(),
             revision=revision,
         )
-    _check_place(key, segment, loaded.header, revision)
+    _check_place(key, segment, stored.tip.header, revision)
+    pages: dict[bytes, PageData] = {}
+    try:
+        await fetch(store, key, stored.base.spilled(), pages, max_bytes, head)
+    except PagesGone:
+        return await load(store, key, revision, max_bytes)
+    loaded = stored.build(key, pages)
+    return loaded._replace(tip=loaded.tip._replace(epoch=head.epoch))
+
+
+def _newer(key: SessionKey, segment: Segment, known: Loaded, max_bytes: int) -> Loaded | None:
+    """What was known, with the records sent after it; None when they do not go on from it."""
+    head, tip = segment.head, known.tip
+    if head.epoch != tip.epoch:  # its records may have been written anew
+        return None
+    if head.write_id == tip.header.write_id:
+        return known
+    first = segment.records[0].revision if segment.records else 0
+    if first != tip.header.revision + 1 or head.base != tip.header.revision - tip.patches:
+        return None
+    try:
+        stored = read(key, segment.records, max_bytes, after=tip)
+        _check_place(key, segment, stored.tip.header, None)
+        loaded = stored.build_on(key, known)
+    except Damaged:  # not the segment that was known: the whole of it tells
+        return None
     return loaded
 
 
@@ -78,7 +122,14 @@ def _check_place(key: SessionKey, segment: Segment, header: Header, revision: in
         )
 
 
-async def send(store: AsyncStore, key: SessionKey, draft: Draft, *, sent_before: bool) -> None:
+async def send(
+    store: AsyncStore,
+    key: SessionKey,
+    draft: Draft,
+    clock: Callable[[], int],
+    *,
+    sent_before: bool = False,
+) -> None:
     """Commit a draft, if the session's head is still the one it was made for.
 
     An unclear answer is resolved: the head, or the ring of recent writes, has our ``write_id``
@@ -86,19 +137,27 @@ async def send(store: AsyncStore, key: SessionKey, draft: Draft, *, sent_before:
     write is sent again, whose guard lets only one of them happen.
 
     Args:
+        clock: microseconds since 1970, noted with the pages.
         sent_before: an earlier call may have written it already.
 
     Raises:
+        EpochMoved: it is to be sealed again; this one was not written, and never will be.
         Conflict: another write came first.
         SaveUnclear: the store stopped answering.
         StoreError: it was certainly not written.
     """
     commit = _commit(draft)
+    pages = list(draft.pages.items())
     unclear: CheckpointError | None = None
+    was_sent = sent_before
     for attempt in range(ATTEMPTS):
         if attempt:
             await async_sleep(_FIRST_PAUSE * 2**attempt * (0.5 + random() / 2))
         try:
+            if pages:  # before the head that names them, so that no reader ever misses one
+                await store.put_pages(key, [Page(id, data, clock()) for id, data in pages])
+                pages = []
+            was_sent = True
             if await store.commit(key, commit):
                 return
         except StoreError as exc:
@@ -107,7 +166,7 @@ async def send(store: AsyncStore, key: SessionKey, draft: Draft, *, sent_before:
             unclear = exc
         try:
             segment = await store.read(key)
-            tip = survey(key, segment.records) if segment else None
+            tip = survey(key, segment) if segment else None
             maybe_mine = tip if sent_before or unclear else None
             if maybe_mine is not None and await _landed(store, key, commit, maybe_mine):
                 return
@@ -116,6 +175,10 @@ async def send(store: AsyncStore, key: SessionKey, draft: Draft, *, sent_before:
             continue
         if (segment.head.write_id if segment else None) != draft.guard:
             raise conflict(key, draft.tip.header.parent_revision, tip.header if tip else None)
+        if segment is not None and segment.head.epoch != commit.head.epoch:
+            raise EpochMoved
+    if not was_sent and isinstance(unclear, StoreError):
+        raise unclear
     raise SaveUnclear(
         f"the store did not answer {ATTEMPTS} times, so it is not known whether this revision was "
         f"saved. Save the same state object again to find out (it is never saved twice), or "
@@ -134,6 +197,7 @@ def _commit(draft: Draft) -> Commit:
         base=header.revision - draft.tip.patches,
         saved_at=header.saved_at,
         deleted=header.kind is Kind.TOMBSTONE,
+        epoch=draft.tip.epoch,
     )
     return Commit(draft.guard, head, draft.record)
 

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from random import random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from checkpoint import log
+from checkpoint._sync.commits import EpochMoved
 from checkpoint._sync.engine import Engine
 from checkpoint._sync.turn import Turn
+from checkpoint._sync.upkeep import Upkeep
 from checkpoint.errors import Conflict
 from checkpoint.ids import check_id
 from checkpoint.labels import attachment_name, label_attachment
@@ -20,7 +23,7 @@ from checkpoint.options import Options
 from checkpoint.origins import Lineage
 from checkpoint.record import Kind, read_header
 from checkpoint.segment import Tip
-from checkpoint.serializer import Draft, Origin, seal_tombstone
+from checkpoint.serializer import Draft, Origin
 from checkpoint.snapshot import Restored, SessionInfo, Snapshot, from_micros
 from checkpoint.store import Store
 from checkpoint.waiting import sleep, value
@@ -34,7 +37,7 @@ R = TypeVar("R")
 _PAGE = 500  # sessions or records asked for at once in a listing
 
 
-class Checkpointer(Generic[S]):
+class Checkpointer(Upkeep[S]):
     """Saves and restores the sessions of one namespace of one store.
 
     Made by :func:`checkpoint.open`; use it with ``with``, or call :meth:`close`.
@@ -84,6 +87,7 @@ class Checkpointer(Generic[S]):
         *,
         turn_id: str | None = None,
         new: Callable[[], S] | None = None,
+        window: int | None = None,
     ) -> Turn[S]:
         """A turn of a session: restored when it is entered, saved when it is left.
 
@@ -95,6 +99,7 @@ class Checkpointer(Generic[S]):
                 is saved once: the second has ``turn.replayed`` set. The last 32 turns, at least,
                 are remembered.
             new: makes the first state of a session that has none; the model itself by default.
+            window: load only the last items of memories, this many of each; see :meth:`restore`.
 
         Raises:
             Conflict: on exit, somebody else saved the session meanwhile; nothing was written.
@@ -113,7 +118,7 @@ class Checkpointer(Generic[S]):
         """
         if turn_id is not None:
             check_id(turn_id, "turn id")
-        return Turn(self._engine, self._engine.key(session_id), turn_id, new)
+        return Turn(self._engine, self._engine.key(session_id), turn_id, new, window)
 
     def run(
         self,
@@ -122,6 +127,7 @@ class Checkpointer(Generic[S]):
         *,
         turn_id: str | None = None,
         new: Callable[[], S] | None = None,
+        window: int | None = None,
         timeout: float = 60.0,
     ) -> R:
         """Run a turn as a function of the state; after a conflict, again on the fresh state.
@@ -133,6 +139,7 @@ class Checkpointer(Generic[S]):
                 and is returned without a call of ``fn`` when the turn is delivered again. (None,
                 if the earlier delivery was a :meth:`turn`, which stores no result.)
             new: makes the first state of a session that has none.
+            window: load only the last items of memories; see :meth:`restore`.
             timeout: seconds during which conflicts are retried.
 
         Raises:
@@ -152,7 +159,7 @@ class Checkpointer(Generic[S]):
         deadline = time.monotonic() + timeout
         pause = 0.002  # seconds
         while True:
-            turn = self.turn(session_id, turn_id=turn_id, new=new)
+            turn = self.turn(session_id, turn_id=turn_id, new=new, window=window)
             turn.__enter__()
             if turn.replayed:
                 earlier: R = turn.result
@@ -170,11 +177,20 @@ class Checkpointer(Generic[S]):
 
     # --- restore and save ------------------------------------------------------------------------
 
-    def restore(self, session_id: str, *, revision: int | str | None = None) -> Restored[S]:
+    def restore(
+        self,
+        session_id: str,
+        *,
+        revision: int | str | None = None,
+        window: int | None = None,
+    ) -> Restored[S]:
         """Rebuild the state of a session, the newest or any revision of it.
 
         Args:
             revision: a revision's number or label; None for the newest.
+            window: load only the last items of fields annotated ``Memory``, this many of each.
+                They are whole lists all the same (see :class:`checkpoint.Memory`), and a turn
+                costs the same however long the session is.
 
         Raises:
             SessionNotFound: there is no such session.
@@ -190,7 +206,7 @@ class Checkpointer(Generic[S]):
             {'memory': ['hi']}
         """
         key = self._engine.key(session_id)
-        begun = self._engine.restore(key, self._engine.load(key, revision))
+        begun = self._engine.restore(key, revision, window)
         assert begun.snapshot is not None  # it was loaded
         return Restored(begun.state, begun.snapshot, begun.agent)
 
@@ -340,7 +356,7 @@ class Checkpointer(Generic[S]):
             >>> main()
             {'n': 1}
         """
-        return (self._engine.load(self._engine.key(session_id), revision)).document
+        return self._engine.document(self._engine.key(session_id), revision)
 
     # --- whole sessions --------------------------------------------------------------------------
 
@@ -361,10 +377,10 @@ class Checkpointer(Generic[S]):
             >>> main()
             ('user-42', 1)
         """
+        from checkpoint._sync.pinning import fork
+
         source, target = self._engine.key(session_id), self._engine.key(new_session_id)
-        loaded = self._engine.load(source, revision)
-        tip = self._engine.absent(target)
-        return self._engine.copy(target, loaded, (session_id, loaded.header.revision), tip)
+        return fork(self._engine, source, target, revision)
 
     def rollback(self, session_id: str, revision: int | str) -> Snapshot:
         """Make an earlier revision the newest again, as a new revision; history stays.
@@ -385,31 +401,13 @@ class Checkpointer(Generic[S]):
             {'n': 1}
         """
         key = self._engine.key(session_id)
-        tip = self._engine.living(key)
-        loaded = self._engine.load(key, revision)
-        return self._engine.copy(key, loaded, (session_id, loaded.header.revision), tip)
-
-    def delete(self, session_id: str) -> bool:
-        """Delete a session with all its revisions and labels; whether there was one.
-
-        A tombstone stays, so that a writer that still holds the old state gets ``Conflict``.
-
-        Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         return [cp.delete("user-42"), cp.delete("user-42")]
-            >>> main()
-            [True, False]
-        """
-        key = self._engine.key(session_id)
-
-        def tombstone(tip: Tip | None) -> Draft | None:
-            if tip is None or tip.header.kind is Kind.TOMBSTONE:
-                return None
-            return seal_tombstone(key, self._engine.header(tip), tip)
-
-        return self._engine.replace_head(key, tombstone) is not None
+        while True:
+            # The head first: while its epoch lasts, no page of what is loaded then is removed.
+            tip = self._engine.living(key)
+            loaded = self._engine.load(key, revision)
+            with suppress(EpochMoved):
+                place = (session_id, loaded.header.revision)
+                return self._engine.copy(key, loaded, place, tip)
 
     def label(self, session_id: str, label: str, *, revision: int | str | None = None) -> Snapshot:
         """Name a revision (the newest, if None), so that ``restore(revision=label)`` finds it.

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from checkpoint._sync.engine import Begun, Engine
+from checkpoint._sync.engine import Engine
+from checkpoint._sync.loading import Begun
+from checkpoint.bodies import RESULT
 from checkpoint.errors import InvalidOption
 from checkpoint.ids import SessionKey
-from checkpoint.segment import RESULT
 from checkpoint.snapshot import Snapshot
 
 S = TypeVar("S")
@@ -34,10 +35,12 @@ class Turn(Generic[S]):
         key: SessionKey,
         turn_id: str | None,
         new: Callable[[], S] | None,
+        window: int | None,
     ) -> None:
         self._engine = engine
         self._key = key
         self._new = new
+        self._window = window
         self._begun: Begun[S] | None = None
         self._state: S | None = None
         self.session_id = key.session_id
@@ -76,7 +79,7 @@ class Turn(Generic[S]):
     def __enter__(self) -> Turn[S]:
         if self._begun is not None:
             raise InvalidOption("a turn is entered once; make another with turn()")
-        self._begun = begun = self._engine.begin(self._key, self.turn_id, self._new)
+        self._begun = begun = self._engine.begin(self._key, self.turn_id, self._new, self._window)
         self._state, self.snapshot, self.replayed = begun.state, begun.snapshot, begun.replayed
         return self
 

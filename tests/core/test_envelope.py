@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpoint import Damaged, StateTooLarge, UnsupportedFormat, Writer, envelope
+from checkpoint.bodies import DOCUMENT, FIELDS, OPERATIONS
 from checkpoint.codec import encode
 from checkpoint.ids import SessionKey
 from checkpoint.record import Header, Kind, Recent, Record, SchemaId, header_to_map, read_header
-from checkpoint.segment import DOCUMENT, FIELDS, MAX_PATCHES, OPERATIONS, RING, Tip, read, seal
+from checkpoint.segment import MAX_PATCHES, RING, Loaded, Tip, read, seal
 
 from ..strategies import DICT_STATES, examples
 
@@ -38,6 +39,16 @@ def header(revision: int = 1, kind: Kind = Kind.BASE, **more: Any) -> Header:
 
 def sealed(header: Header, body: dict[int, Any], tip: Tip | None = None) -> tuple[Record, Tip]:
     return seal(KEY, header, body, tip, LIMIT)
+
+
+def base_of(document: Any = None) -> dict[int, Any]:
+    """The body of a base; its document is empty, if None."""
+    return {DOCUMENT: encode({} if document is None else document), FIELDS: {}}
+
+
+def loaded(records: list[Record]) -> Loaded:
+    """What a segment is read as."""
+    return read(KEY, records, LIMIT).build(KEY, {})
 
 
 def forged(body: bytes, *, compressed: bool, kind: Kind = Kind.BASE) -> Record:
@@ -76,14 +87,14 @@ def test_every_revision_of_a_segment_reads_back(states: list[dict[Any, Any]]) ->
     tip: Tip | None = None
     records = []
     for revision, state in enumerate(states, start=1):
-        body = {OPERATIONS: [[0, [], state]]} if tip else {DOCUMENT: state, FIELDS: {}}
+        body = {OPERATIONS: [[0, [], state]]} if tip else base_of(state)
         kind = Kind.PATCH if tip else Kind.BASE
         record, tip = sealed(header(revision, kind), body, tip)
         records.append(record)
     for revision, state in enumerate(states, start=1):
-        loaded = read(KEY, records[:revision], LIMIT)
-        assert encode(loaded.document) == encode(state)
-        assert loaded.header.revision == revision
+        found = loaded(records[:revision])
+        assert encode(found.document) == encode(state)
+        assert found.header.revision == revision
     assert read(KEY, records, LIMIT).tip == tip
 
 
@@ -144,18 +155,18 @@ def test_a_new_segment_remembers_a_ring_of_writes_and_no_more() -> None:
     tip: Tip | None = None
     for revision in range(1, RING + 9):
         kind = Kind.PATCH if tip else Kind.BASE
-        body: dict[int, Any] = {OPERATIONS: []} if tip else {DOCUMENT: {}, FIELDS: {}}
+        body: dict[int, Any] = {OPERATIONS: []} if tip else base_of()
         _, tip = sealed(header(revision, kind, turn_id=f"t{revision}"), body, tip)
-    record, tip = sealed(header(RING + 9), {DOCUMENT: {}, FIELDS: {}}, tip)
+    record, tip = sealed(header(RING + 9), base_of(), tip)
     ring = read_header(record)[0].recent
     assert [write.turn_id for write in ring] == [f"t{n}" for n in range(9, RING + 9)]
     assert read(KEY, [record], LIMIT).tip == tip
 
 
-def test_a_segment_ends_before_it_costs_more_than_a_new_base() -> None:
+def test_a_segment_ends_before_it_costs_more_than_a_new_base_of() -> None:
     tip: Tip | None = None
     patches = 0
-    _, tip = sealed(header(), {DOCUMENT: {}, FIELDS: {}})
+    _, tip = sealed(header(), base_of())
     while True:
         patch = header(patches + 2, Kind.PATCH)
         _, after = sealed(patch, {OPERATIONS: [[0, ["n"], patches]]}, tip)
@@ -168,7 +179,7 @@ def test_a_segment_ends_before_it_costs_more_than_a_new_base() -> None:
 
 def test_a_repeated_body_costs_next_to_nothing_in_a_patch() -> None:
     text = "".join(chr(33 + n * n % 89) for n in range(3000))
-    _, tip = sealed(header(), {DOCUMENT: {"text": text}, FIELDS: {}})
+    _, tip = sealed(header(), base_of({"text": text}))
     record, after = sealed(header(2, Kind.PATCH), {OPERATIONS: [[0, ["copy"], text]]}, tip)
     assert after.patch_raw > 3000
     assert len(record.body) < 150
@@ -179,7 +190,7 @@ def test_a_repeated_body_costs_next_to_nothing_in_a_patch() -> None:
 
 @pytest.mark.parametrize("index", [3, 4, 5], ids=["format", "flags", "key id"])
 def test_a_newer_format_is_told_apart_from_damage(index: int) -> None:
-    head, body = forged(encode({DOCUMENT: {}, FIELDS: {}}), compressed=False)[1:]
+    head, body = forged(encode(base_of()), compressed=False)[1:]
     newer = head[:index] + b"\x02" + head[index + 1 :]
     with pytest.raises(UnsupportedFormat, match="newer agent-checkpoint") as caught:
         read(KEY, [Record(1, newer, body)], LIMIT)
@@ -190,14 +201,14 @@ def test_a_newer_format_is_told_apart_from_damage(index: int) -> None:
     "key", [SessionKey("default", "user-43"), SessionKey("tenant", "user-42"), SessionKey("d", "u")]
 )
 def test_a_record_is_bound_to_its_session_and_namespace(key: SessionKey) -> None:
-    record, _ = sealed(header(), {DOCUMENT: {}, FIELDS: {}})
-    assert read(KEY, [record], LIMIT).document == {}
+    record, _ = sealed(header(), base_of())
+    assert loaded([record]).document == {}
     with pytest.raises(Damaged, match="digest"):
         read(key, [record], LIMIT)
 
 
 def test_a_namespace_and_an_id_are_not_joined_into_one() -> None:
-    record, _ = seal(SessionKey("ab", "c"), header(), {DOCUMENT: {}, FIELDS: {}}, None, LIMIT)
+    record, _ = seal(SessionKey("ab", "c"), header(), base_of(), None, LIMIT)
     with pytest.raises(Damaged):
         read(SessionKey("a", "bc"), [record], LIMIT)
 
@@ -249,7 +260,7 @@ def test_a_frame_that_declares_more_than_it_holds_is_refused() -> None:
 
 
 def test_a_frame_without_a_checksum_is_refused() -> None:
-    raw = encode({DOCUMENT: {}, FIELDS: {}})
+    raw = encode(base_of())
     frame = zstandard.ZstdCompressor(write_checksum=False).compress(raw)
     with pytest.raises(Damaged, match="checksum"):
         read(KEY, [forged(frame, compressed=True)], LIMIT)
@@ -257,10 +268,10 @@ def test_a_frame_without_a_checksum_is_refused() -> None:
 
 @pytest.mark.parametrize("what", ["bytes", "frame"])
 def test_what_follows_the_frame_is_refused(what: str) -> None:
-    raw = encode({DOCUMENT: {}, FIELDS: {}})
+    raw = encode(base_of())
     frame = zstandard.ZstdCompressor(write_checksum=True).compress(raw)
     more = b"\0" if what == "bytes" else frame
-    assert read(KEY, [forged(frame, compressed=True)], LIMIT).document == {}
+    assert loaded([forged(frame, compressed=True)]).document == {}
     with pytest.raises(Damaged):
         read(KEY, [forged(frame + more, compressed=True)], LIMIT)
 
@@ -272,13 +283,13 @@ def test_a_skippable_frame_is_refused() -> None:
 
 def test_all_bodies_of_a_segment_together_are_bounded() -> None:
     """Each is within the limit; together they are a bomb of another kind."""
-    base, tip = sealed(header(), {DOCUMENT: {}, FIELDS: {}})
+    base, tip = sealed(header(), base_of())
     records = [base]
     for revision in range(2, 60):
         zeros = {OPERATIONS: [[0, ["zeros"], bytes(1000)], [0, ["n"], revision]]}
         record, tip = sealed(header(revision, Kind.PATCH), zeros, tip)
         records.append(record)
-    assert read(KEY, records, LIMIT).document["n"] == 59
+    assert loaded(records).document["n"] == 59
     bomb = {OPERATIONS: [[0, ["zeros"], bytes(900_000)]]}
     for revision in range(60, 100):
         record, tip = sealed(header(revision, Kind.PATCH), bomb, tip)
@@ -317,7 +328,7 @@ def test_a_header_of_anything_is_refused_in_our_words(stored: dict[int, Any]) ->
 def test_a_body_of_anything_is_a_document_or_damage(body: object) -> None:
     for kind in Kind:
         with perhaps_damaged(revision=1):
-            read(KEY, [forged(encode(body), compressed=False, kind=kind)], LIMIT)
+            loaded([forged(encode(body), compressed=False, kind=kind)])
 
 
 _operations = st.tuples(st.integers(0, 3), st.lists(st.integers(0, 2) | st.text(max_size=1)))
@@ -335,7 +346,7 @@ _operations = st.tuples(st.integers(0, 3), st.lists(st.integers(0, 2) | st.text(
     )
 )
 def test_operations_of_anything_are_a_document_or_damage(operations: list[Any]) -> None:
-    base, tip = sealed(header(), {DOCUMENT: {"": [1, [2]], "a": "text"}, FIELDS: {}})
+    base, tip = sealed(header(), base_of({"": [1, [2]], "a": "text"}))
     patch, _ = sealed(header(2, Kind.PATCH), {OPERATIONS: operations}, tip)
     with perhaps_damaged(revision=2):
-        read(KEY, [base, patch], LIMIT)
+        loaded([base, patch])

@@ -17,6 +17,7 @@ BUILTINS: dict[str, type[Exception]] = {
     "InvalidOption": ValueError,
     "UnknownStore": ValueError,
     "NotSerializable": TypeError,
+    "NotLoaded": RuntimeError,
     "StateTooLarge": ValueError,
     "SessionNotFound": LookupError,
     "RevisionNotFound": LookupError,

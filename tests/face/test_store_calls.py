@@ -58,7 +58,10 @@ COSTS: dict[str, tuple[Operation, list[str]]] = {
     "rollback": (lambda cp: cp.rollback("there", 1), ["read", "read", "commit"]),
     "label": (lambda cp: cp.label("there", "better"), ["read", "attach"]),
     "unlabel": (lambda cp: cp.unlabel("there", "good"), ["detach"]),
-    "delete": (lambda cp: cp.delete("there"), ["read", "commit"]),
+    "delete": (
+        lambda cp: cp.delete("there"),
+        ["read", "list_pages", "heads", "read", "commit"],
+    ),
     "delete what is not there": (lambda cp: cp.delete("new"), ["read"]),
     "sessions": (listed, ["sessions"]),
 }

@@ -6,53 +6,33 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from threading import Event
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from checkpoint.errors import StoreUnavailable
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.store import Attachment, Commit, Head, Segment, Store
+from checkpoint.store import Commit, Segment, Store
+
+if TYPE_CHECKING:  # any store of each kind: what is not here is passed on to the one inside
+    from checkpoint.inmemory import InMemoryStore as AnyStore
+    from checkpoint.threads import ThreadedStore as AnyAsyncStore
+else:
+    AnyStore = AnyAsyncStore = object
 
 WORKS, NOT_DONE, DONE, LATE = "works", "not done", "done", "late"
 """What becomes of a commit: answered; lost on the way; done with its answer lost; done later."""
-
-ASKED = ("read", "commit", "heads", "sessions", "attach", "detach", "attachments")
 
 FAILS = "fails"
 """What becomes of a read that does not work."""
 
 
-class Around:
+class Around(AnyStore):
     """A store that passes everything on; a subclass changes some of it."""
 
     def __init__(self, inner: Store) -> None:
         self.inner = inner
 
-    def read(self, key: SessionKey, revision: int | None = None) -> Segment | None:
-        return self.inner.read(key, revision)
-
-    def commit(self, key: SessionKey, commit: Commit) -> bool:
-        return self.inner.commit(key, commit)
-
-    def heads(self, key: SessionKey, before: int | None, limit: int) -> list[tuple[Record, int]]:
-        return self.inner.heads(key, before, limit)
-
-    def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int
-    ) -> list[tuple[str, Head]]:
-        return self.inner.sessions(namespace, prefix, after, limit)
-
-    def attach(self, key: SessionKey, attachment: Attachment) -> None:
-        self.inner.attach(key, attachment)
-
-    def detach(self, key: SessionKey, revision: int, name: str) -> bool:
-        return self.inner.detach(key, revision, name)
-
-    def attachments(self, key: SessionKey) -> list[Attachment]:
-        return self.inner.attachments(key)
-
-    def close(self) -> None:
-        self.inner.close()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
 
 
 class Unreliable(Around):
@@ -76,10 +56,10 @@ class Unreliable(Around):
         self.lost: Callable[[int], None] = lambda number: None
         self._lost = 0
 
-    def read(self, key: SessionKey, revision: int | None = None) -> Segment | None:
+    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
         if self.reads and self.reads.popleft() == FAILS:
             raise self.failure
-        return self.inner.read(key, revision)
+        return self.inner.read(key, revision, since)
 
     def commit(self, key: SessionKey, commit: Commit) -> bool:
         becomes = self.commits.popleft() if self.commits else WORKS
@@ -104,8 +84,9 @@ class Dead(Around):
     """A store that answers nothing any more; closing it is all that works."""
 
     def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        return self._unanswered if name in ASKED else found
+        if hasattr(Store, name) and name != "close" and not name.startswith("_"):
+            return self._unanswered
+        return super().__getattribute__(name)
 
     def _unanswered(self, *_: object) -> NoReturn:
         raise StoreUnavailable("the line is dead")
@@ -133,42 +114,19 @@ class Held(Around):
         return self.inner.commit(key, commit) if done is None else done
 
 
-class Stepping:
+class Stepping(AnyAsyncStore):
     """A blocking store made asynchronous, with a step of the loop before and after each call."""
 
     def __init__(self, inner: Store) -> None:
         self._inner = inner
 
-    async def read(self, key: SessionKey, revision: int | None = None) -> Segment | None:
-        await asyncio.sleep(0)
-        segment = self._inner.read(key, revision)
-        await asyncio.sleep(0)
-        return segment
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
 
-    async def commit(self, key: SessionKey, commit: Commit) -> bool:
-        await asyncio.sleep(0)
-        done = self._inner.commit(key, commit)
-        await asyncio.sleep(0)
-        return done
+        async def call(*args: Any) -> Any:
+            await asyncio.sleep(0)
+            answer = method(*args)
+            await asyncio.sleep(0)
+            return answer
 
-    async def heads(
-        self, key: SessionKey, before: int | None, limit: int
-    ) -> list[tuple[Record, int]]:
-        return self._inner.heads(key, before, limit)
-
-    async def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int
-    ) -> list[tuple[str, Head]]:
-        return self._inner.sessions(namespace, prefix, after, limit)
-
-    async def attach(self, key: SessionKey, attachment: Attachment) -> None:
-        self._inner.attach(key, attachment)
-
-    async def detach(self, key: SessionKey, revision: int, name: str) -> bool:
-        return self._inner.detach(key, revision, name)
-
-    async def attachments(self, key: SessionKey) -> list[Attachment]:
-        return self._inner.attachments(key)
-
-    async def close(self) -> None:
-        self._inner.close()
+        return call

@@ -27,7 +27,7 @@ CALLS: dict[str, Callable[[Checkpointer[Any]], object]] = {
 def test_a_head_without_its_records_is_damage_and_not_absence(
     tmp_path: Path, call: Callable[[Checkpointer[Any]], object]
 ) -> None:
-    with checkpoint.open(f"sqlite:///{tmp_path}/sessions.db") as cp:
+    with checkpoint.open(f"sqlite:///{tmp_path}/sessions.db", cache_bytes=0) as cp:
         cp.save("user-42", {"n": 1})
         connection = sqlite3.connect(tmp_path / "sessions.db")
         with connection:

@@ -1,0 +1,44 @@
+"""Rows into the values of a store, and what callers ask for into what a database compares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from checkpoint.errors import Damaged
+from checkpoint.record import Record
+from checkpoint.store import Head, Segment
+
+
+def segment(found: Sequence[Any]) -> Segment:
+    """Rows of a head, each with one record of its segment; one with none where there is none."""
+    records = tuple(record(*row[6:]) for row in found if row[6] is not None)
+    return Segment(head(found[0]), records)
+
+
+def record(revision: Any, head: Any, body: Any) -> Record:
+    if type(revision) is int and type(head) is bytes and type(body) is bytes:
+        return Record(revision, head, body)
+    raise Damaged(f"the row of revision {revision!r:.40} does not hold a record")
+
+
+def head(row: Any) -> Head:
+    revision, write_id, base, saved_at, deleted, epoch = row[:6]
+    if [type(value) for value in (*row[:4], epoch)] != [int, bytes, int, int, int]:
+        raise Damaged("the row of a session does not hold its head")
+    return Head(revision, write_id, base, saved_at, bool(deleted), epoch)
+
+
+def bounded(number: int | None) -> int | None:
+    """A number asked for, within what databases can compare; no revision is outside of that."""
+    return number if number is None else max(-1, min(number, 2**63 - 1))
+
+
+def after_prefix(prefix: str) -> str | None:
+    """The first string after all that begin with ``prefix``, in byte order; None: there is none."""
+    while prefix:
+        code = ord(prefix[-1]) + 1
+        if code <= 0x10FFFF:
+            return prefix[:-1] + chr(0xE000 if 0xD800 <= code <= 0xDFFF else code)
+        prefix = prefix[:-1]
+    return None

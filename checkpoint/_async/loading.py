@@ -1,0 +1,251 @@
+"""Loading: revisions, documents, and the states and agents that are built of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from checkpoint import log
+from checkpoint._async.commits import conflict, load
+from checkpoint._async.paging import PagesGone, fetch
+from checkpoint.bodies import RESULT
+from checkpoint.codec import decode
+from checkpoint.errors import (
+    InvalidOption,
+    RevisionNotFound,
+    RevisionPruned,
+    SessionNotFound,
+)
+from checkpoint.hydrator import check_window, hydrate, plain, wanted
+from checkpoint.ids import SessionKey, check_id
+from checkpoint.labels import read_labels
+from checkpoint.options import Options
+from checkpoint.origins import Lineage, Origins
+from checkpoint.pages import PageData
+from checkpoint.record import Kind, PageRef, Recent
+from checkpoint.segment import Loaded, Tip, survey
+from checkpoint.serializer import (
+    unsaved,
+)
+from checkpoint.snapshot import Snapshot
+from checkpoint.store import AsyncStore, Head
+from checkpoint.waiting import async_value
+from checkpoint.window import Source
+
+S = TypeVar("S")
+
+_ATTEMPTS = 20
+
+
+class Begun(NamedTuple, Generic[S]):
+    """What a turn starts with; ``result`` is that of an earlier delivery, when ``replayed``."""
+
+    state: S
+    agent: Any
+    lineage: Lineage
+    snapshot: Snapshot | None = None
+    replayed: bool = False
+    result: Any = None
+
+
+class AsyncLoader(Generic[S]):
+    """Reads the sessions of one store, one namespace, one schema."""
+
+    def __init__(self, store: AsyncStore, options: Options[S]) -> None:
+        self.store = store
+        self.options = options
+        self.origins = Origins()
+
+    def key(self, session_id: str) -> SessionKey:
+        return SessionKey(self.options.namespace, check_id(session_id, "session id"))
+
+    async def load(self, key: SessionKey, revision: int | str | None) -> Loaded:
+        """A revision by number or label, that has a state."""
+        if isinstance(revision, str):
+            revision = await self._labelled(key, revision)
+        elif revision is not None and type(revision) is not int:
+            raise InvalidOption(
+                f"a revision is a number or a label, not {revision!r:.40}", **key._asdict()
+            )
+        loaded = await self._load(key, revision)
+        if loaded is None:
+            raise _missing(key)
+        if loaded.header.kind is Kind.TOMBSTONE:
+            raise _deleted(key)
+        return loaded
+
+    async def _load(self, key: SessionKey, revision: int | None = None) -> Loaded | None:
+        """A revision by its number, or the newest, from the cache if it is there still."""
+        cache = self.options.cache
+        known = cache.get(key) if revision is None else None
+        loaded = await load(self.store, key, revision, self.options.max_bytes, known)
+        if revision is None and loaded is not known:
+            cache.put(key, loaded) if loaded else cache.drop(key)
+        return loaded
+
+    async def document(self, key: SessionKey, revision: int | str | None) -> Any:
+        """A revision as plain data, whatever its schema, with all its pages."""
+        while True:
+            loaded = await self.load(key, revision)
+            pages = dict(loaded.pages)
+            try:
+                await self._fetch(key, loaded, wanted(loaded.document), pages)
+            except PagesGone:
+                continue
+            return plain(loaded.document, pages)
+
+    async def _fetch(
+        self,
+        key: SessionKey,
+        loaded: Loaded,
+        refs: Sequence[PageRef],
+        pages: dict[bytes, PageData],
+    ) -> None:
+        header, epoch = loaded.header, loaded.tip.epoch
+        head = Head(header.revision, header.write_id, 0, 0, epoch=epoch)
+        await fetch(self.store, key, refs, pages, self.options.max_bytes, head)
+
+    async def tip(self, key: SessionKey) -> Tip | None:
+        """What is at the head, by its headers alone; None when there never was a session."""
+        segment = await self.store.read(key)
+        return survey(key, segment) if segment else None
+
+    async def living(self, key: SessionKey) -> Tip:
+        """What is at the head of a session that exists."""
+        tip = await self.tip(key)
+        if tip is None:
+            raise _missing(key)
+        if tip.header.kind is Kind.TOMBSTONE:
+            raise _deleted(key)
+        return tip
+
+    async def absent(self, key: SessionKey) -> Tip | None:
+        """What a new session goes on: nothing, or a tombstone; Conflict if there is a session."""
+        tip = await self.tip(key)
+        if tip is not None and tip.header.kind is not Kind.TOMBSTONE:
+            raise conflict(key, 0, tip.header)
+        return tip
+
+    async def restore(
+        self, key: SessionKey, revision: int | str | None = None, window: int | None = None
+    ) -> Begun[S]:
+        """The state and the agent of a revision, or the newest."""
+        check_window(window, self.options.schema)
+        while True:
+            loaded = await self.load(key, revision)
+            try:
+                return await self._restored(key, loaded, window)
+            except PagesGone:
+                continue
+
+    async def _restored(self, key: SessionKey, loaded: Loaded, window: int | None) -> Begun[S]:
+        """Build the state and the agent of what was loaded, and remember where they came from."""
+        started = time.perf_counter()
+        schema, max_bytes = self.options.schema, self.options.max_bytes
+        pages = dict(loaded.pages)
+        paths = () if window is None else schema.memories
+        needed = wanted(loaded.document, paths, window or 0)
+        refs = [ref for ref in needed if ref.id not in pages]
+        if refs:
+            await self._fetch(key, loaded, refs, pages)
+        loaded = loaded._replace(pages=pages)
+        source = self._source(key, loaded) if window is not None else None
+        state, origin = hydrate(key, loaded, schema, max_bytes, window, source)
+        begun = await self._begun(state, Lineage(key, origin), Snapshot.of(*key, loaded.header))
+        self.options.watch.saw_restored()
+        log.debug(
+            "restored",
+            session_id=key.session_id,
+            revision=loaded.header.revision,
+            writer=str(loaded.header.writer),
+            bytes=loaded.tip.base_bytes + loaded.tip.patch_bytes,
+            records=loaded.tip.patches + 1,
+            pages=len(refs),
+            milliseconds=round((time.perf_counter() - started) * 1000, 3),
+        )
+        return begun
+
+    def _source(self, key: SessionKey, loaded: Loaded) -> Source:
+        """Where a windowed memory gets the items from that it was restored without."""
+
+        async def fetch_later(refs: Sequence[PageRef]) -> None:
+            try:
+                await self._fetch(key, loaded, refs, loaded.pages)
+            except PagesGone as exc:
+                raise RevisionPruned(
+                    "the items asked for were removed after this state was restored; restore the "
+                    "session again",
+                    **key._asdict(),
+                    revision=loaded.header.revision,
+                ) from exc
+
+        return Source(key, loaded.pages, fetch_later)
+
+    async def begin(
+        self,
+        key: SessionKey,
+        turn_id: str | None,
+        new: Callable[[], S] | None,
+        window: int | None,
+    ) -> Begun[S]:
+        """The state a turn starts with: the newest, a new one, or that which it left before."""
+        schema, max_bytes = self.options.schema, self.options.max_bytes
+        check_window(window, schema)
+        while True:
+            loaded = await self._load(key)
+            if loaded is None or loaded.header.kind is Kind.TOMBSTONE:
+                state: S = await async_value((new or schema.new)())
+                origin = unsaved(key, schema, state, loaded.tip if loaded else None, max_bytes)
+                return await self._begun(state, Lineage(key, origin), None)
+            earlier = [w for w in loaded.tip.recent if turn_id is not None and w.turn_id == turn_id]
+            result = loaded.result
+            try:
+                if earlier and earlier[-1].revision != loaded.header.revision:
+                    loaded, result = await self._left_by(key, earlier[-1], loaded)
+                begun = await self._restored(key, loaded, window)
+            except PagesGone:
+                continue
+            if not earlier:
+                return begun
+            return begun._replace(replayed=True, result=result.get(RESULT))
+
+    async def _left_by(
+        self, key: SessionKey, turn: Recent, newest: Loaded
+    ) -> tuple[Loaded, dict[int, Any]]:
+        """The revision that a turn left, and its result; the newest, where that was removed."""
+        try:
+            loaded = await self.load(key, turn.revision)
+        except RevisionPruned:
+            if turn.result == b"":  # too long for the ring: gone with its revision
+                raise
+            return newest, {} if turn.result is None else {RESULT: decode(turn.result)}
+        return loaded, loaded.result
+
+    async def _begun(self, state: S, lineage: Lineage, snapshot: Snapshot | None) -> Begun[S]:
+        adapter = self.options.adapter
+        agent = await async_value(adapter.build(state)) if adapter else None
+        self.origins.remember(agent if adapter else state, lineage)
+        return Begun(state, agent, lineage, snapshot)
+
+    async def labels(self, key: SessionKey) -> dict[str, int]:
+        """Labels of a session and the revisions they name."""
+        return read_labels(key, await self.store.attachments(key))
+
+    async def _labelled(self, key: SessionKey, label: str) -> int:
+        labels = await self.labels(key)
+        if label not in labels:
+            await self.living(key)  # a missing session is told as that
+            known = ", ".join(map(repr, sorted(labels))) or "none"
+            raise RevisionNotFound(
+                f"it has no label {label!r}; its labels: {known}", **key._asdict()
+            )
+        return labels[label]
+
+
+def _missing(key: SessionKey) -> SessionNotFound:
+    return SessionNotFound("no session of this id was ever saved", **key._asdict())
+
+
+def _deleted(key: SessionKey) -> SessionNotFound:
+    return SessionNotFound("it was deleted; a save creates it anew", **key._asdict())

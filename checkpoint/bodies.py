@@ -1,0 +1,180 @@
+"""What the body of a record holds, and the nodes of a document in stored form.
+
+By number: a base has the model's fields and the document; a patch has operations; either may have
+the result of its turn. Parts of the document that are kept apart (*nodes*) follow it: long lists as
+runs of pages and of items in place, big values as the pages that they were cut into. Pages are told
+by their place in the header's list. What grows comes last, so that the next patch is compressed
+against the end of an agent's memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from checkpoint.codec import Node, decode, encode
+from checkpoint.diff import Patch, apply
+from checkpoint.errors import Damaged
+from checkpoint.items import ItemList, NewItems, PageRun, Pages
+from checkpoint.record import Kind, PageRef
+
+DOCUMENT, OPERATIONS, FIELDS, RESULT, NODES = range(5)
+
+_HOLDS = {Kind.BASE: {DOCUMENT, FIELDS}, Kind.PATCH: {OPERATIONS}, Kind.TOMBSTONE: set[int]()}
+_MAY_HOLD = {RESULT, NODES}
+
+_LIST, _VALUE, _MAP = range(3)  # how a stored node begins
+
+
+class Spilled(Node):
+    """A big value that is not a list, cut into pages; a map between its entries."""
+
+    __slots__ = ("is_map", "refs")
+
+    def __init__(self, refs: Sequence[PageRef], *, is_map: bool) -> None:
+        self.refs = tuple(refs)
+        self.is_map = is_map
+
+    def value(self, pages: Pages) -> Any:
+        """The value; LookupError without its pages."""
+        parts = [pages[ref.id].raw for ref in self.refs]
+        if not self.is_map:
+            return decode(b"".join(parts))
+        return {key: value for part in parts for key, value in decode(part).items()}
+
+
+class Body(NamedTuple):
+    """The body of a record, decoded as far as that goes without pages."""
+
+    content: bytes | Patch = b""
+    nodes: tuple[ItemList | Spilled, ...] = ()
+    fields: dict[str, str] = {}
+    result: dict[int, Any] = {}
+
+    def spilled(self) -> list[PageRef]:
+        """The pages without which the document cannot be built."""
+        return [ref for node in self.nodes if isinstance(node, Spilled) for ref in node.refs]
+
+    def build(self, pages: Pages) -> Any:
+        """The document of a base, or the operations of a patch."""
+        if not isinstance(self.content, bytes):
+            return self.content
+        return decode(
+            self.content,
+            [node.value(pages) if isinstance(node, Spilled) else node for node in self.nodes],
+        )
+
+
+def base_body(
+    document: Any, fields: dict[str, str], result: dict[int, Any]
+) -> tuple[dict[int, Any], tuple[PageRef, ...]]:
+    """The body of a base as it is stored, and the pages that it names."""
+    content, nodes, refs = _packed(document)
+    body = {FIELDS: fields, **result, DOCUMENT: content}
+    return (body | {NODES: nodes} if nodes else body), refs
+
+
+def patch_body(
+    operations: Patch, result: dict[int, Any]
+) -> tuple[dict[int, Any], tuple[PageRef, ...]]:
+    """The body of a patch as it is stored, and the pages that it would have to name."""
+    content, nodes, refs = _packed(operations)
+    if nodes:
+        return {**result, OPERATIONS: content, NODES: nodes}, refs
+    return {**result, OPERATIONS: operations}, refs
+
+
+def standalone(operations: Patch) -> Patch:
+    """Operations with the lists in their values as lists of their own."""
+    nodes: list[Node] = []
+    encoded = encode(operations, nodes)
+    if not nodes:
+        return operations
+    lists = [node.resolved() if isinstance(node, NewItems) else node for node in nodes]
+    resolved: Patch = decode(encoded, lists)
+    return resolved
+
+
+def _packed(value: Any) -> tuple[bytes, list[Any], tuple[PageRef, ...]]:
+    nodes: list[Node] = []
+    content = encode(value, nodes)
+    places: dict[PageRef, int] = {}
+    stored: list[list[Any]] = []
+    for node in nodes:
+        if isinstance(node, Spilled):
+            kind = _MAP if node.is_map else _VALUE
+            stored.append([kind, *(places.setdefault(ref, len(places)) for ref in node.refs)])
+            continue
+        assert isinstance(node, ItemList)
+        stored.append(
+            [
+                _LIST,
+                *(
+                    run
+                    if isinstance(run, list)
+                    else [places.setdefault(run.page, len(places)), run.start, run.size]
+                    for run in node.runs
+                ),
+            ]
+        )
+    return content, stored, tuple(places)
+
+
+def read_body(kind: Kind, raw: bytes, pages: Sequence[PageRef]) -> Body:
+    """The body of a record; its document, or its operations, are built from it.
+
+    Raises:
+        Damaged: it is not one of this kind.
+        MissingTimeZone: it names a time zone that this host has no data for.
+    """
+    body = decode(raw) if raw else {}
+    held = _HOLDS[kind]
+    if type(body) is not dict or not held <= body.keys() <= held | _MAY_HOLD:
+        raise Damaged("the body does not hold what its kind of record holds")
+    if kind is Kind.TOMBSTONE:
+        return Body()
+    content = body[DOCUMENT] if kind is Kind.BASE else body[OPERATIONS]
+    if kind is Kind.BASE and type(content) is not bytes:
+        raise Damaged("the document of a base is no bytes")
+    return Body(
+        content,
+        tuple(_node(stored, pages) for stored in body.get(NODES, ())),
+        body.get(FIELDS, {}),
+        {RESULT: body[RESULT]} if RESULT in body else {},
+    )
+
+
+def _node(stored: Any, pages: Sequence[PageRef]) -> ItemList | Spilled:
+    try:
+        kind, *parts = stored
+        if kind != _LIST:
+            return Spilled([pages[place] for place in parts], is_map=kind == _MAP)
+        return ItemList(
+            run if type(run[0]) is bytes else PageRun(pages[run[0]], *run[1:]) for run in parts
+        )
+    except (LookupError, TypeError, ValueError) as exc:
+        raise Damaged(f"a node of the document is malformed ({exc!r})") from exc
+
+
+def build(base: Body, patches: Sequence[Body], pages: Pages) -> Any:
+    """The document of a base with patches applied to it; LookupError without its pages.
+
+    Raises:
+        Damaged: they do not fit each other.
+        DecodeError: something in them is no document.
+    """
+    try:
+        document = base.build(pages)
+    except (AttributeError, TypeError) as exc:  # of the parts of a big map, say
+        raise Damaged(f"the parts of a value do not fit each other ({exc!r})") from exc
+    for patch in patches:
+        document = applied_to(document, patch.build(pages), apply)
+    return document
+
+
+def applied_to(document: Any, operations: Any, apply: Callable[[Any, Patch], Any]) -> Any:
+    """A patch applied to the document that it was made for, in place or not."""
+    try:
+        return apply(document, operations)
+    except (LookupError, TypeError, ValueError, AttributeError) as exc:
+        raise Damaged(f"the patch does not fit the revision before it ({exc!r})") from exc

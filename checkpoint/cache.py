@@ -1,0 +1,65 @@
+"""What a replica keeps of the sessions it served last, so that it need not read them again.
+
+Documents as they were read, never live models: an aborted turn leaves nothing in here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import RLock
+
+from checkpoint.ids import SessionKey
+from checkpoint.segment import Loaded
+
+CACHE_BYTES = 32 * 1024 * 1024
+"""Default limit of a checkpointer's cache, in bytes as encoded."""
+
+
+class Cache:
+    """The newest revisions read or written, the least recently used ones dropped first.
+
+    Args:
+        max_bytes: limit for all documents and pages kept, by their encoded size.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._left = self._max_bytes = max_bytes
+        self._kept: OrderedDict[SessionKey, tuple[int, Loaded]] = OrderedDict()
+        self._lock = RLock()  # a signal handler may come here while its thread is here
+
+    def get(self, key: SessionKey) -> Loaded | None:
+        """What was kept of a session."""
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key][1]
+
+    def put(self, key: SessionKey, loaded: Loaded) -> None:
+        """Keep a session's newest revision, if there is room for it."""
+        if not self._max_bytes:
+            return
+        tip = loaded.tip
+        size = 2 * len(tip.prefix) + tip.base_raw + tip.patch_raw
+        of_pages = sum(len(page.raw) for page in loaded.pages.values())
+        if size + of_pages > self._max_bytes // 2:  # one session must not push out all others
+            spilled = {ref.id for ref in loaded.spilled}
+            kept = {id: page for id, page in loaded.pages.items() if id in spilled}
+            loaded = loaded._replace(pages=kept)
+            of_pages = sum(len(page.raw) for page in kept.values())
+        size += of_pages
+        with self._lock:
+            self.drop(key)
+            if size > self._max_bytes:
+                return
+            self._kept[key] = size, loaded._replace(pages=dict(loaded.pages))
+            self._left -= size
+            while self._left < 0:
+                _, (freed, _) = self._kept.popitem(last=False)
+                self._left += freed
+
+    def drop(self, key: SessionKey) -> None:
+        """Forget a session."""
+        with self._lock:
+            size, _ = self._kept.pop(key, (0, None))
+            self._left += size

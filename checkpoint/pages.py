@@ -1,0 +1,84 @@
+"""Pages: immutable parts of a document, stored apart from the records that name them.
+
+    b"ACG"  format version   flags   key id   |   body
+    3       1                1       1        |   rest
+
+The body is the encoding of a run of items (or a piece of a big value), compressed as that of a
+record is. A page's id is 8 bytes that its write made up, and the digest of all the above bound to
+the session that owns it: the id that a base names is also the check of what is read. No page is
+ever changed, and no id is used for another page, so a page can be shared, cached and fetched at any
+time.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from checkpoint.codec import split_array
+from checkpoint.envelope import (
+    FORMAT,
+    compress,
+    declared_size,
+    decompress,
+    digest,
+)
+from checkpoint.errors import Damaged, StateTooLarge, UnsupportedFormat
+from checkpoint.ids import SessionKey
+
+PAGE_SIZE = 128 * 1024
+"""Encoded bytes of items that a page holds, about."""
+
+NONCE_SIZE = 8
+_MAGIC = b"ACG"
+_COMPRESSED = 1  # flag: the body is a Zstandard frame
+_HEAD_SIZE = len(_MAGIC) + 3
+_LEVEL = 9  # written once and kept for long: worth more time than a record
+
+
+class PageData:
+    """What is inside of a page that was read."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+
+    @cached_property
+    def items(self) -> list[bytes]:
+        """The encoded items, for a page of a list."""
+        return split_array(self.raw)
+
+
+def seal_page(owner: SessionKey, nonce: bytes, raw: bytes) -> tuple[bytes, bytes]:
+    """The id and the stored form of a new page."""
+    body, compressed = compress(raw, level=_LEVEL)
+    head = _MAGIC + bytes((FORMAT, _COMPRESSED if compressed else 0, 0))
+    return nonce + digest(owner, b"", head, body), head + body
+
+
+def open_page(owner: SessionKey, id: bytes, data: bytes, max_bytes: int) -> bytes:
+    """What was sealed into a page.
+
+    Args:
+        max_bytes: the most that it may have when decompressed.
+
+    Raises:
+        Damaged: these are not the bytes that were stored under this id.
+        UnsupportedFormat: a newer version of the library wrote them.
+        StateTooLarge: it exceeds the limit; it was not decompressed.
+    """
+    head, body = data[:_HEAD_SIZE], data[_HEAD_SIZE:]
+    if id[NONCE_SIZE:] != digest(owner, b"", head, body):
+        raise Damaged(f"page {id.hex()} is not what was stored: its digest does not match")
+    version, flags, key_id = head[len(_MAGIC) :]
+    if head[: len(_MAGIC)] != _MAGIC or version != FORMAT or flags & ~_COMPRESSED or key_id:
+        raise UnsupportedFormat(
+            f"page {id.hex()} has format {version}, flags {flags:#x}, key {key_id}; this version "
+            f"reads format {FORMAT}. Install the agent-checkpoint that wrote it, or a newer one"
+        )
+    compressed = flags == _COMPRESSED
+    size = declared_size(body, compressed=compressed)
+    if size > max_bytes:
+        raise StateTooLarge(
+            f"page {id.hex()} and what was read before it exceed the limit for a state; restore "
+            f"with window=, or open the store with a larger max_bytes if it is trusted"
+        )
+    return decompress(body, size, b"", compressed=compressed)

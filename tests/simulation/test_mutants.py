@@ -1,0 +1,107 @@
+"""The simulator finds out when a part of the protocol is missing, and says which rule it breaks.
+
+Each mutant leaves out one thing that a promise rests on.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from checkpoint import envelope
+from checkpoint._async import commits
+from checkpoint.ids import SessionKey
+from checkpoint.inmemory import InMemoryStore
+from checkpoint.segment import Tip
+from checkpoint.store import AsyncStore, Commit, Segment
+from checkpoint.testing.simulator import Violation, Weather, simulate
+
+SEEDS = range(200)
+
+
+def first_violation(store: type = InMemoryStore, **given: Any) -> Violation:
+    """The first broken rule that any seed finds."""
+    for seed in SEEDS:
+        report = simulate(seed, store=store, **given)
+        if report.violation is not None:
+            assert isinstance(report.violation, Violation), report.violation
+            return report.violation
+    pytest.fail(f"no seed of {len(SEEDS)} found it")
+
+
+# --- stores that leave something out --------------------------------------------------------------
+
+
+class WithoutGuard(InMemoryStore):
+    """Puts every commit on the newest revision, whatever its parent."""
+
+    def commit(self, key: SessionKey, commit: Commit) -> bool:
+        segment = self.read(key)
+        parent = segment.head.write_id if segment else None
+        return super().commit(key, commit._replace(parent=parent))
+
+
+class Forgetful(InMemoryStore):
+    """Acknowledges a commit now and then that it does not make."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._commits = 0
+
+    def commit(self, key: SessionKey, commit: Commit) -> bool:
+        self._commits += 1
+        segment = self.read(key)
+        fits = segment is not None and segment.head.write_id == commit.parent
+        return True if fits and self._commits % 20 == 0 else super().commit(key, commit)
+
+
+class Lagging(InMemoryStore):
+    """Reads from a copy that lags behind, now and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._random = Random(0)
+        self._copies: dict[SessionKey, Segment] = {}
+
+    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+        segment = super().read(key, revision, since)
+        if segment is not None and revision is None and since == 0:
+            if key in self._copies and self._random.random() < 0.05:
+                return self._copies[key]
+            self._copies[key] = segment
+        return segment
+
+
+@pytest.mark.parametrize(
+    ("store", "rules"),
+    [
+        (WithoutGuard, {"two children", "revision used again"}),
+        (Forgetful, {"lost", "unreadable"}),
+        (Lagging, {"stale read", "false absence", "false conflict"}),
+    ],
+)
+def test_a_store_that_breaks_its_promise_is_found_out(store: type, rules: set[str]) -> None:
+    assert first_violation(store).rule in rules
+
+
+# --- a core that leaves something out -------------------------------------------------------------
+
+
+async def only_the_newest(store: AsyncStore, key: SessionKey, commit: Commit, tip: Tip) -> bool:
+    return tip.header.write_id == commit.head.write_id
+
+
+def test_recent_writes_that_are_not_looked_at_are_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A write whose answer was lost, and that others went on from, is told as a conflict."""
+    monkeypatch.setattr(commits, "_landed", only_the_newest)
+    assert first_violation().rule in {"false conflict", "applied twice", "turn applied twice"}
+
+
+def test_digests_that_are_not_looked_at_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envelope, "digest", lambda *_: bytes(envelope.DIGEST_SIZE))
+    rules = {"wrong state", "wrong content"}
+    assert first_violation(weather=Weather(rot=0.2)).rule in rules
