@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = checkpoint backends/checkpoint_sql tools tests examples benchmarks conftest.py
 
-.PHONY: demo test soak bench generate lint types dist clean
+.PHONY: demo test soak gigabyte bench generate lint types dist clean
 
 demo: $(VENV)/all.installed
 	$(BIN)/checkpoint demo
@@ -15,13 +15,18 @@ demo: $(VENV)/all.installed
 test: $(VENV)/dev.installed
 	$(BIN)/python -m pytest -n 2
 
-# The same tests with many more examples, rounds and seeds.
+# The same tests with many more examples, rounds and seeds; 16 MB records and a gigabyte of pages.
 soak: $(VENV)/dev.installed
-	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest -n 2 tests/core tests/stores tests/system
+	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest -n 2 tests/core tests/face tests/stores tests/system tests/simulation
+
+# A gigabyte of pages in one session.
+gigabyte: $(VENV)/dev.installed
+	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest tests/stores -k gigabyte
 
 bench: $(VENV)/dev.installed
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/session_size.py
+	$(BIN)/python benchmarks/turns.py
 
 generate: $(VENV)/dev.installed
 	$(BIN)/python tools/unasync.py

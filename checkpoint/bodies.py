@@ -61,7 +61,10 @@ class Body(NamedTuple):
             return self.content
         return decode(
             self.content,
-            [node.value(pages) if isinstance(node, Spilled) else node for node in self.nodes],
+            [
+                node.value(pages) if isinstance(node, Spilled) else node.copy()
+                for node in self.nodes
+            ],
         )
 
 
@@ -99,20 +102,24 @@ def _packed(value: Any) -> tuple[bytes, list[Any], tuple[PageRef, ...]]:
     nodes: list[Node] = []
     content = encode(value, nodes)
     places: dict[PageRef, int] = {}
+
+    def place(ref: PageRef) -> int:
+        if ref.anchor is not None:
+            places.setdefault(ref.anchor, len(places))
+        return places.setdefault(ref, len(places))
+
     stored: list[list[Any]] = []
     for node in nodes:
         if isinstance(node, Spilled):
             kind = _MAP if node.is_map else _VALUE
-            stored.append([kind, *(places.setdefault(ref, len(places)) for ref in node.refs)])
+            stored.append([kind, *map(place, node.refs)])
             continue
         assert isinstance(node, ItemList)
         stored.append(
             [
                 _LIST,
                 *(
-                    run
-                    if isinstance(run, list)
-                    else [places.setdefault(run.page, len(places)), run.start, run.size]
+                    run if isinstance(run, list) else [place(run.page), run.start, run.size]
                     for run in node.runs
                 ),
             ]

@@ -1,44 +1,46 @@
-"""The command line: look at what a store holds, and play the demo.
+"""The command line: look at what a store holds, keep it tidy, and play the demo.
 
-Each command reads a store through the same calls as any program, whatever the schemas in it, and
-creates nothing. With ``--json`` it prints one JSON document, for programs.
+Each command works through the same calls as any program, whatever the schemas in the store, and
+creates none. With ``--json`` it prints one JSON document, for programs.
 """
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import json
-import math
+import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, unquote
 
 import typer
-from rich.console import Console
 from rich.highlighter import JSONHighlighter
-from rich.table import Table
-from rich.text import Text
 
 import checkpoint
-from checkpoint import Change, Checkpointer, Snapshot
-from checkpoint.codec import encode
+from checkpoint import Checkpointer, Problem, Pruned, Retention, SessionNotFound
+from checkpoint.printing import (
+    lines,
+    notes,
+    plain,
+    print_json,
+    print_table,
+    progress,
+    snapshot_as_dict,
+    span,
+    terminal,
+    visible,
+)
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 # What typer raises for wrong usage. It has no public name; the public one is derived from it.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
-# Width in characters where no terminal has one. Nothing is cut there.
-_WIDE = 160
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 # Characters of a state that are worth colours. More take rich seconds, and nobody reads them.
 _COLOURED = 100_000
-
-# Control characters but the newline, as JSON spells them.
-_ESCAPES = {code: f"\\u{code:04x}" for code in (*range(10), *range(11, 32), *range(127, 160))}
-_TAGS = {dict: "$map"}
 
 
 def _check_url(url: str | None) -> str | None:
@@ -52,7 +54,18 @@ _URL_HELP = "The store, such as sqlite:///agents.db."
 Url = Annotated[str, typer.Argument(metavar="URL", callback=_check_url, help=_URL_HELP)]
 Session = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.")]
 Namespace = Annotated[str, typer.Option(metavar="NAME", help="Namespace to look in.")]
+Optional = Annotated[
+    str | None, typer.Argument(metavar="[SESSION]", help="Id of a session; all, if not given.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def _time(text: str) -> dt.timedelta:
+    """A time as the command line takes it, such as ``30d``."""
+    match = re.fullmatch(r"(\d{1,9})([smhdw])", text)
+    if match is None:
+        raise typer.BadParameter("a time is a number and s, m, h, d or w, such as 30d")
+    return dt.timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def _tell_version(wanted: bool) -> None:
@@ -91,10 +104,10 @@ def sessions(
         found = list(cp.sessions(prefix))
     if as_json:
         names = ("namespace", "session_id", "revision", "saved_at")
-        _print_json([{name: getattr(session, name) for name in names} for session in found])
+        print_json([{name: getattr(session, name) for name in names} for session in found])
         return
     rows = [(session.session_id, session.revision, session.saved_at) for session in found]
-    _print_table(
+    print_table(
         ["Session", ">Revision", "Saved at (UTC)"], rows, f"no sessions in namespace {namespace!r}"
     )
 
@@ -120,10 +133,10 @@ def show(
     with _open(url, namespace) as cp:
         document = cp.document(session, revision=None if revision is None else _revision(revision))
     if as_json:
-        _print_json(plain(document))
+        print_json(plain(document))
         return
-    text = _visible(json.dumps(plain(document), indent=2, ensure_ascii=False))
-    console = _console()
+    text = visible(json.dumps(plain(document), indent=2, ensure_ascii=False))
+    console = terminal()
     if console.is_terminal and len(text) < _COLOURED:
         console.print(JSONHighlighter()(text), soft_wrap=True)
     else:
@@ -149,7 +162,7 @@ def history(
     with _open(url, namespace) as cp:
         found = cp.history(session, limit=limit)
     if as_json:
-        _print_json([_as_dict(snapshot) for snapshot in found])
+        print_json([snapshot_as_dict(snapshot) for snapshot in found])
         return
     titles = [">Revision", "Kind", "Saved at (UTC)", "Writer", "Turn", ">Bytes", "Schema", "Notes"]
     rows = [
@@ -161,11 +174,11 @@ def history(
             snapshot.turn_id or "",
             snapshot.size,
             snapshot.schema,
-            "; ".join(_notes(snapshot)),
+            "; ".join(notes(snapshot)),
         )
         for snapshot in found
     ]
-    _print_table(titles, rows, "no revisions")
+    print_table(titles, rows, "no revisions")
 
 
 @app.command()
@@ -186,7 +199,7 @@ def diff(
     with _open(url, namespace) as cp:
         changes = cp.diff(session, _revision(old), _revision(new))
     if as_json:
-        _print_json(
+        print_json(
             [
                 {
                     "kind": change.kind,
@@ -199,14 +212,136 @@ def diff(
             ]
         )
         return
-    console = _console()
+    console = terminal()
     for change in changes:
-        for line in _lines(change):
+        for line in lines(change):
             if console.is_terminal:
                 line.truncate(console.width, overflow="ellipsis")
             console.print(line, soft_wrap=True)
     if not changes:
         console.print("no difference")
+
+
+@app.command()
+def prune(
+    url: Url,
+    session: Optional = None,
+    keep_last: Annotated[
+        int | None, typer.Option(metavar="N", help="Keep the newest N revisions.")
+    ] = None,
+    keep_for: Annotated[
+        dt.timedelta | None,
+        typer.Option(metavar="TIME", parser=_time, help="Keep revisions saved within this time."),
+    ] = None,
+    keep_labelled: Annotated[bool, typer.Option(help="Keep revisions that have a label.")] = True,
+    ttl: Annotated[
+        dt.timedelta | None,
+        typer.Option(metavar="TIME", parser=_time, help="Delete sessions not saved for this time."),
+    ] = None,
+    grace: Annotated[
+        dt.timedelta,
+        typer.Option(metavar="TIME", parser=_time, help="Keep pages younger than this."),
+    ] = "1h",  # type: ignore[assignment]  # typer parses it
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    namespace: Namespace = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Remove old revisions, and the pages that nothing needs.
+
+    A time is a number and s, m, h, d or w. Without a rule, no revision is removed.
+
+    For example:
+
+        checkpoint prune sqlite:///agents.db --keep-last 100 --keep-for 30d --dry-run
+    """
+    rule = None
+    if keep_last is not None or keep_for is not None or ttl is not None:
+        rule = Retention(
+            keep_last=keep_last, keep_for=keep_for, keep_labelled=keep_labelled, ttl=ttl
+        )
+    with _open(url, namespace) as looking:
+        next(looking.sessions(), None)  # a mistyped name is an error, and creates no file
+    with checkpoint.open(url, namespace=namespace) as cp:
+        if session is None:
+            with progress("sessions pruned", silent=as_json) as advance:
+                all_of_them = cp.sweep(rule, dry_run=dry_run, grace=grace)
+                done = [pruned for pruned in map(advance, all_of_them) if _did(pruned)]
+        else:
+            pruned = cp.prune(session, rule, dry_run=dry_run, grace=grace)
+            done = [pruned] if _did(pruned) else []
+    _tell_pruned(done, as_json=as_json)
+    if any(pruned.problem for pruned in done):
+        raise typer.Exit(1)
+
+
+def _did(pruned: Pruned) -> bool:
+    return bool(pruned.removed or pruned.pages or pruned.problem)
+
+
+def _tell_pruned(done: list[Pruned], *, as_json: bool) -> None:
+    if as_json:
+        names = ("namespace", "session_id", "removed", "revisions", "pages", "bytes", "deleted")
+        print_json(
+            [
+                {name: getattr(pruned, name) for name in (*names, "dry_run")}
+                | {"problem": str(pruned.problem) if pruned.problem else None}
+                for pruned in done
+            ]
+        )
+        return
+    rows = [
+        (
+            pruned.session_id,
+            ", ".join(map(span, pruned.removed)),
+            pruned.revisions,
+            pruned.pages,
+            pruned.bytes,
+            str(pruned.problem or ("deleted" if pruned.deleted else "")),
+        )
+        for pruned in done
+    ]
+    titles = ["Session", "Removed", ">Revisions", ">Pages", ">Bytes", "Notes"]
+    print_table(titles, rows, "nothing to remove")
+
+
+@app.command()
+def verify(
+    url: Url, session: Optional = None, namespace: Namespace = "default", as_json: AsJson = False
+) -> None:
+    """Read all that is stored, and tell what is damaged or missing.
+
+    Fails, with exit code 1, if there is a problem.
+
+    For example:
+
+        checkpoint verify sqlite:///agents.db user-42
+    """
+    found: list[Problem] = []
+    with _open(url, namespace) as cp:
+        of = [session] if session is not None else [each.session_id for each in cp.sessions()]
+        with progress("sessions verified", len(of), silent=as_json) as advance:
+            for session_id in of:
+                # One of all sessions may have been deleted since they were listed.
+                with suppress(SessionNotFound) if session is None else nullcontext():
+                    found += cp.verify(session_id)
+                advance(None)
+    if as_json:
+        names = ("namespace", "session_id", "what", "revisions", "page", "message")
+        print_json([{name: getattr(problem, name) for name in names} for problem in found])
+    else:
+        rows = [
+            (
+                problem.session_id,
+                problem.what,
+                ", ".join(map(span, problem.revisions)),
+                problem.message,
+            )
+            for problem in found
+        ]
+        titles = ["Session", "Problem", "Revisions hit", "What is wrong"]
+        print_table(titles, rows, f"no problem in {len(of)} session{'s' * (len(of) != 1)}")
+    if found:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -228,7 +363,7 @@ def demo(
     """
     from checkpoint.demo import play
 
-    if not play(_console(), store):
+    if not play(terminal(), store):
         raise typer.Exit(1)
 
 
@@ -251,127 +386,3 @@ def _for_looking(url: str) -> str:
 def _revision(text: str) -> int | str:
     """A number is a revision, all else is a label."""
     return int(text) if text.isdecimal() and len(text) < 20 else text
-
-
-# --- JSON ----------------------------------------------------------------------------------------
-
-
-def plain(value: Any) -> Any:
-    """A document as JSON can tell it; what JSON has no word for becomes ``{"$type": …}``.
-
-    Example:
-        >>> plain({"at": (1, 2), "raw": b"hi", 7: None})
-        {'$map': [['at', {'$tuple': [1, 2]}], ['raw', {'$bytes': 'aGk='}], [7, None]]}
-    """
-    kind = type(value)
-    if kind is dict and all(type(key) is str for key in value):
-        return {key: plain(item) for key, item in value.items()}
-    if kind is list:
-        return [plain(item) for item in value]
-    if kind in (str, bool, type(None)) or _is_json_number(value):
-        return value
-    return {_TAGS.get(kind, f"${kind.__name__.lower()}"): _untagged(value)}
-
-
-def _is_json_number(value: Any) -> bool:
-    """Whether all readers of JSON take it for what it is: finite, and within 64 bits."""
-    if type(value) is float:
-        return math.isfinite(value)
-    return type(value) is int and -(2**63) <= value < 2**64
-
-
-def _untagged(value: Any) -> Any:
-    if isinstance(value, dict):
-        return [[plain(key), plain(item)] for key, item in value.items()]
-    if isinstance(value, (set, frozenset)):
-        return [plain(item) for item in sorted(value, key=encode)]  # the same in every process
-    if isinstance(value, tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, int):
-        return hex(value)
-    if isinstance(value, (dt.date, dt.time)):
-        return value.isoformat()
-    return str(value)
-
-
-def _as_dict(snapshot: Snapshot) -> dict[str, Any]:
-    writer, schema = snapshot.writer, snapshot.schema
-    return {
-        "revision": snapshot.revision,
-        "kind": snapshot.kind,
-        "parent_revision": snapshot.parent_revision,
-        "source": snapshot.source,
-        "saved_at": snapshot.saved_at,
-        "writer": {"host": writer.host, "pid": writer.pid, "name": writer.name},
-        "turn_id": snapshot.turn_id,
-        "size": snapshot.size,
-        "labels": snapshot.labels,
-        "schema": {
-            "name": schema.name,
-            "version": schema.version,
-            "fingerprint": schema.fingerprint.hex(),
-        },
-        "write_id": snapshot.write_id,
-    }
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, default=dt.datetime.isoformat))
-
-
-# --- text ----------------------------------------------------------------------------------------
-
-
-def _console() -> Console:
-    """For people; where nobody watches, lines are not cut to the width of a terminal."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_WIDE)
-
-
-def _print_table(titles: list[str], rows: Sequence[tuple[object, ...]], none: str) -> None:
-    """Print a table; titles that begin with > are of numbers, and an empty last column is cut."""
-    console = _console()
-    if not rows:
-        console.print(none)
-        return
-    table = Table(header_style="bold")
-    for title in titles if any(row[-1] for row in rows) else titles[:-1]:
-        table.add_column(title.removeprefix(">"), justify="right" if title[0] == ">" else "left")
-    for row in rows:
-        cells = [Text(_visible(_cell(value))) for value in row]
-        table.add_row(*cells[: len(table.columns)])
-    console.print(table)
-
-
-def _cell(value: object) -> str:
-    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, dt.datetime) else str(value)
-
-
-def _notes(snapshot: Snapshot) -> Iterator[str]:
-    yield from map(repr, snapshot.labels)
-    if snapshot.source:
-        yield "copy of {!r} at {}".format(*snapshot.source)
-    elif snapshot.parent_revision != snapshot.revision - 1:
-        yield f"made from {snapshot.parent_revision}"
-
-
-def _lines(change: Change) -> Iterator[Text]:
-    """A change in words: its place, and below it each item that came in."""
-    if change.kind == "set":
-        yield Text(_visible(f"{change.path} = {_on_one_line(change.value)}"), "green")
-        return
-    yield Text(_visible(str(change)), "red" if change.kind == "delete" else "bold")
-    items = change.value if isinstance(change.value, list) else [change.value]
-    for item in items if change.value else []:
-        yield Text(_visible(f"  + {_on_one_line(item)}"), "green")
-
-
-def _on_one_line(value: Any) -> str:
-    return json.dumps(plain(value), ensure_ascii=False)
-
-
-def _visible(text: str) -> str:
-    """Text that cannot move the cursor or colour the screen."""
-    return text.translate(_ESCAPES)

@@ -144,6 +144,18 @@ def split_array(data: bytes) -> list[bytes]:
     return items
 
 
+def decode_shallow(data: bytes) -> Any:
+    """:func:`decode`, for bytes without extension types, in less time.
+
+    Raises:
+        DecodeError: the bytes are no document, or are followed by more bytes.
+    """
+    try:
+        return msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
+    except Exception as exc:  # as in decode_first
+        raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
+
+
 def decode_first(data: bytes | memoryview, nodes: Sequence[object] = ()) -> tuple[Any, int]:
     """Decode the document at the start of ``data``; return it and the number of bytes it took.
 

@@ -164,9 +164,9 @@ class _Diff(NamedTuple):
 
     def lists(self, old: list[Any], new: list[Any], path: list[object]) -> None:
         pack = self.pack
+        self.met.clear()
         whole, part = pack(old), pack(new[: len(old)])
         if self.met:
-            self.met.clear()
             self._each(old, new, path)
             return
         if len(old) <= len(new) and whole == part:  # by far the most common

@@ -108,13 +108,14 @@ def _copy(
 ) -> Any:
     lists: list[Any] = []
     encoded = encode(document, lists)
-    memories = {id(list_at(document, path)) for path in schema.memories}
+    memories = {id(list_at(document, path)): path for path in schema.memories}
     parts: list[Any] = []
     for items in lists:
-        first = len(items) - window if window is not None and id(items) in memories else 0
-        if first > 0:
+        path = memories.get(id(items))
+        first = 0 if window is None or path is None else len(items) - window
+        if source is not None and path is not None and first > 0:
             pieces = [range(first), items.items(first, len(items), pages)]
-            parts.append(NewItems(pieces, items, source))
+            parts.append(NewItems(pieces, items, source._replace(path=path)))
         else:
             parts.append(items.values(0, len(items), pages))
     return decode(encoded, parts)

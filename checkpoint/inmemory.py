@@ -54,7 +54,8 @@ class InMemoryStore:
             last = session.head.revision if revision is None else revision
             first = session.bases.get(last)
             numbers = [] if first is None else range(max(first, since + 1), last + 1)
-            return Segment(session.head, tuple(session.records[n] for n in numbers))
+            records = session.records
+            return Segment(session.head, tuple(records[n] for n in numbers if n in records))
 
     def commit(self, key: SessionKey, commit: Commit) -> bool:
         with self._open_lock():
@@ -133,7 +134,8 @@ class InMemoryStore:
 
     def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
         with self._open_lock():
-            self._pages[key].update((page.id, page) for page in pages)
+            for page in pages:
+                self._pages[key].setdefault(page.id, page)
 
     def pages(self, key: SessionKey, ids: Sequence[bytes]) -> dict[bytes, bytes]:
         with self._open_lock():

@@ -39,6 +39,9 @@ class ItemList(Node):
     def __len__(self) -> int:
         return self._length
 
+    def __repr__(self) -> str:
+        return f"<ItemList of {self._length} items in {len(self.runs)} runs>"
+
     def copy(self) -> ItemList:
         """A list that can be changed without this one."""
         made = ItemList()
@@ -77,8 +80,9 @@ class ItemList(Node):
         ]
 
     def refs(self, start: int, stop: int) -> list[PageRef]:
-        """The pages that these items are in."""
-        return [run.page for run, _, _ in self._parts(start, stop) if isinstance(run, PageRun)]
+        """The pages that these items are in, and before each its anchor."""
+        pages = [run.page for run, _, _ in self._parts(start, stop) if isinstance(run, PageRun)]
+        return [ref for page in pages for ref in (page.anchor, page) if ref is not None]
 
     def items(self, start: int, stop: int, pages: Pages) -> list[bytes]:
         """The encoded items from ``start`` up to ``stop``; LookupError without their pages."""

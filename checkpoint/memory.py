@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Dump(NamedTuple):
-    """The context in which a state is dumped to be saved, not for a caller.
+    """In the context of a dump under this class: the state is to be saved, not for a caller.
 
     Attributes:
         key: the session it is saved to.
@@ -109,11 +109,13 @@ class Memory(MutableSequence[T]):
     @overload
     def __setitem__(self, index: slice, value: Iterable[T]) -> None: ...
     def __setitem__(self, index: SupportsIndex | slice, value: Any) -> None:
+        if isinstance(index, slice):
+            value = list(value)  # first: it may be made of this memory, and load it
         place = None if self._lazy is None else _place(index, len(self._lazy))
         if self._lazy is None or place is None:
             self._items[index] = value
         else:
-            self._lazy.replace(*place, list(value) if isinstance(index, slice) else [value])
+            self._lazy.replace(*place, value if isinstance(index, slice) else [value])
 
     def __delitem__(self, index: SupportsIndex | slice) -> None:
         place = None if self._lazy is None else _place(index, len(self._lazy))
@@ -231,13 +233,14 @@ class Memory(MutableSequence[T]):
             at += len(piece)
 
     def _dumped(self, dump: Callable[[Any], Any], context: object) -> Any:
-        if not isinstance(context, Dump) or id(self) not in context.saved:
+        about = context.get(Dump) if isinstance(context, dict) else None
+        if not isinstance(about, Dump) or id(self) not in about.saved:
             return dump(self._items)
 
         def packed(items: list[T]) -> list[bytes]:
-            return [context.pack(item) for item in dump(items)]
+            return [about.pack(item) for item in dump(items)]
 
-        if self._lazy is not None and self.is_of(context.key, context.saved[id(self)]):
+        if self._lazy is not None and self.is_of(about.key, about.saved[id(self)]):
             return self._lazy.dumped(packed)
         return NewItems([packed(self._items)])
 

@@ -7,7 +7,8 @@ The body is the encoding of a run of items (or a piece of a big value), compress
 record is. A page's id is 8 bytes that its write made up, and the digest of all the above bound to
 the session that owns it: the id that a base names is also the check of what is read. No page is
 ever changed, and no id is used for another page, so a page can be shared, cached and fetched at any
-time.
+time. Pages of a list are compressed against another page of it, their *anchor*, which is named
+beside them.
 """
 
 from __future__ import annotations
@@ -15,18 +16,16 @@ from __future__ import annotations
 from functools import cached_property
 
 from checkpoint.codec import split_array
-from checkpoint.envelope import (
-    FORMAT,
-    compress,
-    declared_size,
-    decompress,
-    digest,
-)
+from checkpoint.compression import compress_for_long, declared_size, decompress
+from checkpoint.envelope import FORMAT, digest
 from checkpoint.errors import Damaged, StateTooLarge, UnsupportedFormat
 from checkpoint.ids import SessionKey
 
 PAGE_SIZE = 128 * 1024
 """Encoded bytes of items that a page holds, about."""
+
+ANCHORED = 16
+"""Pages of a list that are compressed against the first of them, their anchor."""
 
 NONCE_SIZE = 8
 _MAGIC = b"ACG"
@@ -43,21 +42,32 @@ class PageData:
 
     @cached_property
     def items(self) -> list[bytes]:
-        """The encoded items, for a page of a list."""
+        """The encoded items, for a page of a list; LookupError where it could not be read."""
+        if not self.raw:
+            raise LookupError("this page could not be read")
         return split_array(self.raw)
 
 
-def seal_page(owner: SessionKey, nonce: bytes, raw: bytes) -> tuple[bytes, bytes]:
-    """The id and the stored form of a new page."""
-    body, compressed = compress(raw, level=_LEVEL)
+def seal_page(
+    owner: SessionKey, nonce: bytes, raw: bytes, anchor: bytes = b""
+) -> tuple[bytes, bytes]:
+    """The id and the stored form of a new page.
+
+    Args:
+        anchor: what is in the page that this one is compressed against.
+    """
+    body, compressed = compress_for_long(raw, anchor, _LEVEL)
     head = _MAGIC + bytes((FORMAT, _COMPRESSED if compressed else 0, 0))
     return nonce + digest(owner, b"", head, body), head + body
 
 
-def open_page(owner: SessionKey, id: bytes, data: bytes, max_bytes: int) -> bytes:
+def open_page(
+    owner: SessionKey, id: bytes, data: bytes, max_bytes: int, anchor: bytes = b""
+) -> bytes:
     """What was sealed into a page.
 
     Args:
+        anchor: what is in the page that this one was compressed against.
         max_bytes: the most that it may have when decompressed.
 
     Raises:
@@ -81,4 +91,4 @@ def open_page(owner: SessionKey, id: bytes, data: bytes, max_bytes: int) -> byte
             f"page {id.hex()} and what was read before it exceed the limit for a state; restore "
             f"with window=, or open the store with a larger max_bytes if it is trusted"
         )
-    return decompress(body, size, b"", compressed=compressed)
+    return decompress(body, size, anchor, compressed=compressed)

@@ -16,12 +16,24 @@ from checkpoint.bodies import Spilled
 from checkpoint.codec import DecodeError, Node, array, decode, encode
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, PageRun, Pages
-from checkpoint.pages import PAGE_SIZE, PageData, seal_page
+from checkpoint.pages import ANCHORED, PAGE_SIZE, PageData, seal_page
 from checkpoint.record import PageRef
 
 _TAIL_SIZE = PAGE_SIZE // 4  # bytes of items that stay in place, at least, at the end of a list
 _SCATTERED = PAGE_SIZE // 2  # bytes of items in place between pages, from which they are gathered
 _MANY_RUNS = 3  # runs for each page, from which they are gathered
+
+
+class AnchorNeeded(Exception):
+    """New pages are to be compressed against one that is not at hand.
+
+    Attributes:
+        page: that one.
+    """
+
+    def __init__(self, page: PageRef) -> None:
+        super().__init__(page)
+        self.page = page
 
 
 class Layout(NamedTuple):
@@ -56,8 +68,11 @@ def paginate(
         key: the session that is to own the new pages.
         nonce: 8 bytes that no other write of this session used.
         version: of the schema.
-        pages: those at hand: of what was touched, at least.
+        pages: those at hand: of what was touched, at least. One without content cannot be used.
         spilled: pages of big values of the revision before, to be named again where they fit.
+
+    Raises:
+        AnchorNeeded: lay it out again with that page at hand.
     """
     paginator = _Paginator(key, nonce, version, pages, spilled)
     live, stored = paginator.lay(document)
@@ -115,7 +130,8 @@ class _Paginator:
     def _lay_list(self, value: list[Any]) -> tuple[Any, Any]:
         met: list[list[Node]] = [[] for _ in value]
         items = [encode(item, nodes) for item, nodes in zip(value, met, strict=True)]
-        if not any(met) and max(map(len, items)) <= PAGE_SIZE:
+        small = [len(item) for item in items if len(item) <= PAGE_SIZE]
+        if not any(met) and (len(small) == len(items) or sum(small) > PAGE_SIZE):
             packed = self._pack(ItemList([items]))
             return packed, packed
         pairs = [self.lay(item) for item in value]
@@ -139,10 +155,16 @@ class _Paginator:
         self.spilled += refs
         return Spilled(refs, is_map=is_map)
 
-    def _write(self, raw: bytes) -> PageRef:
-        id, data = seal_page(self._key, self._nonce, raw)
+    def _write(self, raw: bytes, anchor: PageRef | None = None) -> PageRef:
+        against = b""
+        if anchor is not None:
+            known = self.made.get(anchor.id) or self._pages.get(anchor.id)
+            if known is None:
+                raise AnchorNeeded(anchor)
+            against = known.raw
+        id, data = seal_page(self._key, self._nonce, raw, against)
         self.written[id], self.made[id] = data, PageData(raw)
-        return PageRef(id, None, self._version)
+        return PageRef(id, None, self._version, anchor)
 
     # --- lists -----------------------------------------------------------------------------------
 
@@ -165,7 +187,23 @@ class _Paginator:
         return packed
 
     def _seal(self, packed: ItemList, items: list[bytes]) -> None:
-        packed.extend(PageRun(self._write(array(items)), 0, len(items)))
+        page = self._write(array(items), self._anchor(packed))
+        packed.extend(PageRun(page, 0, len(items)))
+
+    def _anchor(self, packed: ItemList) -> PageRef | None:
+        """What the next page of a list is compressed against: the first of the last few pages.
+
+        None where the next page begins such a group itself. A page of another session is none's
+        anchor here: nothing would keep it but the pages that are shared.
+        """
+        pages = [run.page for run in packed.runs[-2 * ANCHORED :] if isinstance(run, PageRun)]
+        if not pages or pages[-1].owner is not None:
+            return None
+        anchor = pages[-1].anchor or pages[-1]
+        group = {page.id for page in pages if anchor in (page, page.anchor)}
+        known = self._pages.get(anchor.id)
+        is_usable = known is None or bool(known.raw)
+        return anchor if is_usable and len(group) < ANCHORED else None
 
     def _gathered(self, runs: list[PageRun | list[bytes]]) -> list[PageRun | list[bytes]]:
         """Runs before the end of a list; edited items between pages gathered into new ones.
@@ -179,7 +217,7 @@ class _Paginator:
         found = ItemList()
         for run in runs:
             data = self._pages.get(run.page.id) if isinstance(run, PageRun) else None
-            if isinstance(run, PageRun) and data is not None and run.size < len(data.items):
+            if isinstance(run, PageRun) and data and data.raw and run.size < len(data.items):
                 found.extend(data.items[run.start : run.start + run.size])
             else:
                 found.extend(run)

@@ -81,11 +81,13 @@ class PageRef(NamedTuple):
         id: of the page: 8 random bytes and the digest of its stored form.
         owner: the session that stores it; None for the record's own.
         version: version of the schema its items were saved with.
+        anchor: the page that it is compressed against, if there is one, which has none itself.
     """
 
     id: bytes
     owner: SessionKey | None
     version: int
+    anchor: PageRef | None = None
 
 
 class Header(NamedTuple):
@@ -202,28 +204,38 @@ def _header(stored: dict[Any, Any]) -> Header:
         turn_id=None if turn_id is None else _checked(str, turn_id),
         source=(_checked(str, source[0]), _checked(int, source[1])) if source else None,
         recent=tuple(_recent(*entry) for entry in stored.get(_RECENT, ())),
-        pages=tuple(ref for group in stored.get(_PAGES, ()) for ref in _ungrouped(*group)),
+        pages=_pages(stored.get(_PAGES, ())),
     )
 
 
 def _grouped(pages: tuple[PageRef, ...]) -> list[list[Any]]:
-    """Pages as stored: runs of one owner and version, with their ids in one string of bytes."""
-    return [
-        [version, list(owner) if owner else None, b"".join(ref.id for ref in refs)]
-        for (owner, version), refs in groupby(pages, key=attrgetter("owner", "version"))
-    ]
+    """Pages as stored: runs of one owner and version, with their ids in one string of bytes.
+
+    Then how far back the anchor of each is in the whole list; 0 for a page without one.
+    """
+    places = {ref: place for place, ref in enumerate(pages)}
+    groups: list[list[Any]] = []
+    for (owner, version), refs in groupby(pages, key=attrgetter("owner", "version")):
+        named = list(refs)
+        back = [places[ref] - places[ref.anchor] if ref.anchor else 0 for ref in named]
+        ids = b"".join(ref.id for ref in named)
+        groups.append([version, list(owner) if owner else None, ids, back])
+    return groups
 
 
-def _ungrouped(version: object, owner: Any, ids: object, *_: object) -> list[PageRef]:
-    joined = _checked(bytes, ids)
-    if len(joined) % PAGE_ID_SIZE:
-        raise ValueError("the ids of pages are cut short")
-    of = SessionKey(_checked(str, owner[0]), _checked(str, owner[1])) if owner else None
-    number = _checked(int, version)
-    return [
-        PageRef(joined[at : at + PAGE_ID_SIZE], of, number)
-        for at in range(0, len(joined), PAGE_ID_SIZE)
-    ]
+def _pages(groups: Any) -> tuple[PageRef, ...]:
+    pages: list[PageRef] = []
+    for version, owner, ids, back, *_ in groups:
+        of = SessionKey(_checked(str, owner[0]), _checked(str, owner[1])) if owner else None
+        if len(_checked(bytes, ids)) != len(back) * PAGE_ID_SIZE:
+            raise ValueError("the ids of pages are cut short")
+        for index, by in enumerate(back):
+            id = ids[index * PAGE_ID_SIZE : (index + 1) * PAGE_ID_SIZE]
+            anchor = pages[-_checked(int, by)] if by else None
+            if by < 0 or (anchor and anchor.anchor):
+                raise ValueError("the anchor of a page has one itself")
+            pages.append(PageRef(id, of, _checked(int, version), anchor))
+    return tuple(pages)
 
 
 def _recent(

@@ -124,9 +124,9 @@ class ModelSchema(Generic[S]):
         for memory, items in zip(memories, lists, strict=True):
             if isinstance(memory, Memory) and not memory.is_of(key, items):
                 memory.copy()  # of another session or revision: its items are needed here
-        context = Dump(key, dict(zip(map(id, memories), lists, strict=True)), encoder())
+        dump = Dump(key, dict(zip(map(id, memories), lists, strict=True)), encoder())
         return cast("BaseModel", state).model_dump(
-            round_trip=True, by_alias=False, warnings=False, context=context
+            round_trip=True, by_alias=False, warnings=False, context={Dump: dump}
         )
 
     def lazy(self, state: S) -> list[tuple[Path, LazyItems]]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from checkpoint import envelope
 from checkpoint.bodies import RESULT, Body, applied_to, build, read_body
 from checkpoint.codec import DecodeError, MissingTimeZone, encode
+from checkpoint.compression import compress, declared_size, decompress
 from checkpoint.diff import applied
 from checkpoint.errors import CheckpointError, Damaged, InvalidState, StateTooLarge
 from checkpoint.ids import SessionKey
@@ -34,6 +35,9 @@ RING = 32
 _KEPT_RESULT = 1024
 """Encoded bytes of a turn's result that the ring keeps, at most."""
 
+_PREFIX_SIZE = 32 * 1024
+_SHARE_PREFIX = 8  # patches that are compressed against the same prefix
+
 # A segment is full when reading it costs more than a new base would: by its patches' stored bytes
 # against the base's, their number (each costs about 30 µs to read), or their raw bytes.
 MAX_PATCHES = 128
@@ -51,7 +55,8 @@ class Tip(NamedTuple):
     Attributes:
         header, digest: of the newest record.
         recent: the base's ring, and the writes of this segment.
-        prefix: the segment's last raw bytes, that the next patch is compressed against.
+        prefix: raw bytes of the segment that the next patch is compressed against.
+        trail: raw bytes after those, that patches further on are compressed against.
         base_bytes, patch_bytes: stored bytes of the base, and of all patches.
         base_raw, patch_raw: the same before compression.
         patches: how many.
@@ -62,12 +67,23 @@ class Tip(NamedTuple):
     digest: bytes
     recent: tuple[Recent, ...]
     prefix: bytes = b""
+    trail: bytes = b""
     base_bytes: int = 0
     base_raw: int = 0
     patch_bytes: int = 0
     patch_raw: int = 0
     patches: int = 0
     epoch: int = 0
+
+    def with_raw(self, raw: bytes) -> Tip:
+        """With the raw body of its newest record, for those that follow.
+
+        The prefix moves every few records only: what is made for one is then used for the others.
+        """
+        trail = self.trail + raw
+        if self.patches % _SHARE_PREFIX:
+            return self._replace(trail=trail)
+        return self._replace(prefix=(self.prefix + trail)[-_PREFIX_SIZE:], trail=b"")
 
     def is_worth_keeping(self, before: Tip) -> bool:
         """Whether the segment with its newest patch is a better buy than a new base.
@@ -175,7 +191,7 @@ def seal(
         header = header._replace(parent_write_id=b"", parent_digest=b"")  # those of the tip
     elif tip is not None:
         header = header._replace(recent=_remembered(header.kind, tip))
-    stored, compressed = envelope.compress(raw, follows.prefix if follows else b"")
+    stored, compressed = compress(raw, follows.prefix if follows else b"")
     head = envelope.seal_head(header_to_map(header), compressed=compressed)
     chained = envelope.digest(key, follows.digest if follows else b"", head, stored)
     record = Record(header.revision, head, stored + chained)
@@ -186,12 +202,11 @@ def seal(
         except StateTooLarge as exc:
             exc.namespace, exc.session_id = key
             raise
-    prefix = raw if follows is None else follows.prefix + raw
     mine = header.as_recent(_kept({RESULT: body[RESULT]} if RESULT in body else {}))
     recent = (*(tip.recent if follows and tip else header.recent), mine)
     epoch = tip.epoch if tip else 0
-    prefix = prefix[-envelope.PREFIX_SIZE :]
-    return record, after._replace(prefix=prefix, recent=recent, epoch=epoch)
+    after = after._replace(recent=recent, epoch=epoch)
+    return record, after.with_raw(raw)
 
 
 def _remembered(kind: Kind, tip: Tip) -> tuple[Recent, ...]:
@@ -225,11 +240,9 @@ def read(
         tip = after
         bodies: list[Body] = []
         recent = list(after.recent) if after else []
-        prefix = after.prefix if after else b""
         for record in records:
             revision = record.revision
-            tip, raw = _unseal(key, record, tip, prefix, max_bytes)
-            prefix = (prefix + raw)[-envelope.PREFIX_SIZE :]
+            tip, raw = _unseal(key, record, tip, max_bytes)
             body = _body(tip.header, raw)
             bodies.append(body)
             recent += [*tip.header.recent, tip.header.as_recent(_kept(body.result))]
@@ -238,7 +251,7 @@ def read(
         raise
     assert tip is not None
     base, *patches = bodies if after is None else [Body(), *bodies]
-    return Stored(base, tuple(patches), tip._replace(prefix=prefix, recent=tuple(recent)))
+    return Stored(base, tuple(patches), tip._replace(recent=tuple(recent)))
 
 
 def _kept(result: dict[int, Any]) -> bytes | None:
@@ -283,9 +296,9 @@ def survey(key: SessionKey, segment: Segment) -> Tip:
 
 
 def _unseal(
-    key: SessionKey, record: Record, before: Tip | None, prefix: bytes, max_bytes: int
+    key: SessionKey, record: Record, before: Tip | None, max_bytes: int
 ) -> tuple[Tip, bytes]:
-    """Verify one record; return the tip without what only the last one needs, and its raw body."""
+    """Verify one record; return the tip, but for its ring, and the raw body."""
     header, compressed = read_header(record)
     if (header.kind is Kind.PATCH) != (before is not None):
         raise Damaged(f"a {header.kind.name.lower()} stands where it cannot in a segment")
@@ -298,10 +311,12 @@ def _unseal(
             "the digest does not match: the record, or one before it in its segment, was changed, "
             "cut short, or written for another session"
         )
-    size = envelope.declared_size(stored, compressed=compressed)
+    size = declared_size(stored, compressed=compressed)
     after = _after(before, header, record, size)
     after.check_size(max_bytes, size)
-    return after, envelope.decompress(stored, size, prefix, compressed=compressed)
+    prefix = before.prefix if before else b""
+    raw = decompress(stored, size, prefix, compressed=compressed)
+    return after.with_raw(raw), raw
 
 
 def _after(before: Tip | None, header: Header, record: Record, raw_size: int) -> Tip:

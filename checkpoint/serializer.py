@@ -149,8 +149,7 @@ def plan(
         NotSerializable: a value would not come back as it is; its path is named.
         StateTooLarge: the encoded document exceeds ``max_bytes``.
     """
-    result = result or {}
-    _prove_result(key, result, max_bytes)
+    result = _proven_result(key, result or {}, max_bytes)
     encoded, nodes, plain = _encoded(key, schema, state, origin, max_bytes)
     _prove(key, schema, state, encoded, nodes)
     try:
@@ -252,7 +251,8 @@ def owned_by(owner: SessionKey, loaded: Loaded) -> Loaded:
     """A revision as another session names it: with the pages of ``owner`` told as such."""
 
     def told(ref: PageRef) -> PageRef:
-        return ref if ref.owner else ref._replace(owner=owner)
+        anchor = told(ref.anchor) if ref.anchor else None
+        return ref._replace(owner=ref.owner or owner, anchor=anchor)
 
     lists: list[Any] = []
     encoded = encode(loaded.document, lists)
@@ -348,11 +348,14 @@ def _prove(
         raise _not_serializable(key, found)
 
 
-def _prove_result(key: SessionKey, result: dict[int, Any], max_bytes: int) -> None:
-    for value in result.values():
+def _proven_result(key: SessionKey, result: dict[int, Any], max_bytes: int) -> dict[int, Any]:
+    """A result as it will come back: a copy, as its caller may go on to change it."""
+    proven = {}
+    for number, value in result.items():
         try:
             encoded = encode(value)
-            found = difference(value, decode(encoded), "result")
+            proven[number] = decode(encoded)
+            found = difference(value, proven[number], "result")
         except Exception as exc:  # as above: of any type
             found = unencodable(value, "result")
             found = found or Difference(["result"], f"it cannot be encoded ({exc})")
@@ -360,6 +363,7 @@ def _prove_result(key: SessionKey, result: dict[int, Any], max_bytes: int) -> No
         if found:
             raise _not_serializable(key, found)
         _check_size(key, "result", len(encoded), max_bytes)
+    return proven
 
 
 def _not_serializable(key: SessionKey, found: Difference) -> NotSerializable:

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from checkpoint.codec import array, decode
-from checkpoint.errors import NotLoaded
+from pydantic import ValidationError
+
+from checkpoint.codec import DecodeError, MissingTimeZone, array, decode
+from checkpoint.errors import Damaged, InvalidState, NotLoaded
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems
 from checkpoint.pages import PageData
+from checkpoint.paths import format_path
 from checkpoint.record import PageRef
 
 
@@ -23,11 +26,13 @@ class Source(NamedTuple):
 
     Attributes:
         key: the session.
+        path: where the memory is in the state.
         pages: those at hand, by id; all that is fetched is put here.
         fetch: fetches pages; asynchronous code has to await what it returns.
     """
 
     key: SessionKey
+    path: tuple[str, ...]
     pages: dict[bytes, PageData]
     fetch: Callable[[Sequence[PageRef]], Any]
 
@@ -135,13 +140,36 @@ class LazyItems:
                 inside = [w for w in wanted if piece.start <= w.start and w.stop <= piece.stop]
                 at = piece.start
                 for span in inside:
-                    items = self.origin.values(span.start, span.stop, self.source.pages)
-                    pieces += [range(at, span.start), self.validate(items, span.start + by)]
+                    pieces += [range(at, span.start), self._built(span, span.start + by)]
                     at = span.stop
                 pieces.append(range(at, piece.stop))
             else:
                 pieces.append(piece)
         self.pieces = _joined(pieces)
+
+    def _built(self, span: range, place: int) -> list[Any]:
+        """The live items of a range of positions, the first of which is at ``place``.
+
+        Raises:
+            InvalidState: the model's own validation refuses one.
+            Damaged: one is no document.
+        """
+        key, path, pages, _ = self.source
+        try:
+            return self.validate(self.origin.values(span.start, span.stop, pages), place)
+        except ValidationError as exc:
+            error = exc.errors(include_url=False, include_context=False)[0]
+            more = f" (and {exc.error_count() - 1} more)" if exc.error_count() > 1 else ""
+            raise InvalidState(
+                f"{error['msg']}{more}; the stored value does not fit the model",
+                **key._asdict(),
+                path=format_path((*path, *error["loc"])),
+            ) from exc
+        except MissingTimeZone as exc:
+            raise InvalidState(str(exc), **key._asdict(), path=format_path(path)) from exc
+        except DecodeError as exc:
+            told = f"an item cannot be decoded ({exc})"
+            raise Damaged(told, **key._asdict(), path=format_path(path)) from exc
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[range | list[Any], int, int]]:
         """The pieces that lie in a range, each with the range inside of it."""
@@ -184,10 +212,15 @@ class LazyItems:
             if isinstance(piece, range):
                 moved.append((piece, at - piece.start))
             at += len(piece)
-        for index, piece in enumerate(self.pieces):
-            if isinstance(piece, range) and piece:
-                by = next(by for span, by in moved if span.start <= piece.start < span.stop)
-                self.pieces[index] = range(piece.start + by, piece.stop + by)
+        pieces: list[range | list[Any]] = []
+        for piece in self.pieces:
+            if isinstance(piece, list):
+                pieces.append(piece)
+                continue
+            for span, by in moved:  # more than one, where what was between them was deleted since
+                first, last = max(piece.start, span.start), min(piece.stop, span.stop)
+                pieces.append(range(first + by, last + by))
+        self.pieces = _joined(pieces)
         self.origin = origin
 
 

@@ -82,7 +82,8 @@ async def load(
     _check_place(key, segment, stored.tip.header, revision)
     pages: dict[bytes, PageData] = {}
     try:
-        await fetch(store, key, stored.base.spilled(), pages, max_bytes, head)
+        number = stored.tip.header.revision
+        await fetch(store, key, stored.base.spilled(), pages, max_bytes, number, head.epoch)
     except PagesGone:
         return await load(store, key, revision, max_bytes)
     loaded = stored.build(key, pages)

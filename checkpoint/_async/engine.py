@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from random import random
 from typing import Any, TypeVar
 
@@ -15,13 +16,19 @@ from checkpoint._async.paging import PagesGone
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
+    Damaged,
     InvalidOption,
     RevisionNotFound,
+    RevisionPruned,
     SaveUnclear,
     SessionNotFound,
+    StateTooLarge,
+    UnsupportedFormat,
 )
 from checkpoint.ids import SessionKey
 from checkpoint.origins import Lineage
+from checkpoint.pages import PageData
+from checkpoint.paginate import AnchorNeeded
 from checkpoint.record import Header, Kind
 from checkpoint.segment import Loaded, Tip
 from checkpoint.serializer import (
@@ -37,6 +44,7 @@ from checkpoint.snapshot import Snapshot
 from checkpoint.waiting import async_sleep, async_value
 
 S = TypeVar("S")
+D = TypeVar("D")
 
 _ATTEMPTS = 20
 
@@ -96,11 +104,13 @@ class AsyncEngine(AsyncLoader[S]):
         A branch goes on the head, whatever it is; anything else only on the origin.
         """
         await self._settle(lineage)
+        before = lineage.origin.tip
         for attempt in range(_ATTEMPTS):
             origin = lineage.origin
             tip = await self._head_for_branch(lineage) if branch else origin.tip
             header = self.header(tip, parent=origin.tip, turn_id=turn_id)
-            lineage.pending = self.plan(lineage.key, state, origin, tip, header, result)
+            plan = partial(self.plan, lineage.key, state, origin, tip, header, result)
+            lineage.pending = await self._anchored(lineage.key, tip, origin.pages, plan)
             try:
                 await self._settle(lineage, planned=True)
                 break
@@ -108,7 +118,11 @@ class AsyncEngine(AsyncLoader[S]):
                 if not branch or attempt + 1 == _ATTEMPTS:
                     raise
             await async_sleep(_pause(attempt))
-        saved = lineage.origin.saved
+        saved, after = lineage.origin.saved, lineage.origin.tip
+        if self.options.retention is not None and before and after and before is not after:
+            from checkpoint._async.maintenance import after_save
+
+            await after_save(self, lineage.key, before, after)
         return Snapshot.of(*lineage.key, saved) if saved else None
 
     async def _head_for_branch(self, lineage: Lineage) -> Tip | None:
@@ -138,19 +152,21 @@ class AsyncEngine(AsyncLoader[S]):
         sent_before = not planned
         while True:
             try:
-                await self._send(lineage.key, draft, sent_before=sent_before)
-                break
+                try:
+                    await self._send(lineage.key, draft, sent_before=sent_before)
+                    break
+                except EpochMoved:
+                    sealed = await self._sealed_again(lineage.key, draft)
             except SaveUnclear:
                 raise
-            except EpochMoved:
-                sealed = await self._sealed_again(lineage.key, draft)
-                if lineage.pending is draft:
-                    lineage.pending = sealed
-                draft, sent_before = sealed, False
             except CheckpointError as exc:
-                if lineage.pending is draft and (planned or isinstance(exc, Conflict)):
+                refused = planned or isinstance(exc, (Conflict, RevisionPruned))
+                if lineage.pending is draft and refused:
                     lineage.pending = None
                 raise
+            if lineage.pending is draft:
+                lineage.pending = sealed
+            draft, sent_before = sealed, False
         if lineage.pending is draft:  # another task may have settled it, and gone on
             if lineage.origin.saved is None:
                 self.options.watch.saw_created(lineage.key.session_id)
@@ -169,8 +185,29 @@ class AsyncEngine(AsyncLoader[S]):
             raise conflict(key, draft.tip.header.parent_revision, tip.header if tip else None)
         if content is None:
             return seal_tombstone(key, draft.tip.header, tip)
-        sealed = seal_content(key, content, tip, self.options.max_bytes)
+        if content.header.parent_write_id not in (b"", draft.guard):  # a branch
+            # Its pages are safe as in _head_for_branch, if its parent was not what was taken out.
+            await self.load(key, content.header.parent_revision)
+        seal = partial(seal_content, key, content, tip, self.options.max_bytes)
+        sealed = await self._anchored(key, tip, content.pages, seal)
         return sealed._replace(left=draft.left)
+
+    async def _anchored(
+        self, key: SessionKey, tip: Tip | None, pages: dict[bytes, PageData], seal: Callable[[], D]
+    ) -> D:
+        """What ``seal`` makes, with the page at hand that it compresses new pages against.
+
+        It is needed once in a while, when a windowed session has filled a page.
+        """
+        while True:
+            try:
+                return seal()
+            except AnchorNeeded as exc:
+                assert tip is not None  # somebody wrote that page
+                try:
+                    await self._fetch(key, tip, [exc.page], pages)
+                except (PagesGone, Damaged, UnsupportedFormat, StateTooLarge):
+                    pages[exc.page.id] = PageData(b"")  # new pages do without it
 
     def header(
         self,
@@ -249,7 +286,8 @@ class AsyncEngine(AsyncLoader[S]):
         header = self.header(tip, source=source)._replace(schema=loaded.header.schema)
         if source[0] != key.session_id:
             loaded = owned_by(SessionKey(key.namespace, source[0]), loaded)
-        draft = seal_base(key, header, loaded, tip, self.options.max_bytes)
+        seal = partial(seal_base, key, header, loaded, tip, self.options.max_bytes)
+        draft = await self._anchored(key, tip, loaded.pages, seal)
         await self._send(key, draft)
         return Snapshot.of(*key, draft.tip.header)
 

@@ -10,12 +10,15 @@ from checkpoint import log
 from checkpoint._async.commits import conflict, load
 from checkpoint._async.paging import PagesGone, fetch
 from checkpoint.bodies import RESULT
-from checkpoint.codec import decode
+from checkpoint.codec import decode, encode
 from checkpoint.errors import (
+    Damaged,
     InvalidOption,
+    InvalidState,
     RevisionNotFound,
     RevisionPruned,
     SessionNotFound,
+    StateTooLarge,
 )
 from checkpoint.hydrator import check_window, hydrate, plain, wanted
 from checkpoint.ids import SessionKey, check_id
@@ -24,12 +27,12 @@ from checkpoint.options import Options
 from checkpoint.origins import Lineage, Origins
 from checkpoint.pages import PageData
 from checkpoint.record import Kind, PageRef, Recent
-from checkpoint.segment import Loaded, Tip, survey
+from checkpoint.segment import Loaded, Tip, read, survey
 from checkpoint.serializer import (
     unsaved,
 )
 from checkpoint.snapshot import Snapshot
-from checkpoint.store import AsyncStore, Head
+from checkpoint.store import AsyncStore
 from checkpoint.waiting import async_value
 from checkpoint.window import Source
 
@@ -90,7 +93,7 @@ class AsyncLoader(Generic[S]):
             loaded = await self.load(key, revision)
             pages = dict(loaded.pages)
             try:
-                await self._fetch(key, loaded, wanted(loaded.document), pages)
+                await self._fetch(key, loaded.tip, wanted(loaded.document), pages)
             except PagesGone:
                 continue
             return plain(loaded.document, pages)
@@ -98,18 +101,26 @@ class AsyncLoader(Generic[S]):
     async def _fetch(
         self,
         key: SessionKey,
-        loaded: Loaded,
+        tip: Tip,
         refs: Sequence[PageRef],
         pages: dict[bytes, PageData],
     ) -> None:
-        header, epoch = loaded.header, loaded.tip.epoch
-        head = Head(header.revision, header.write_id, 0, 0, epoch=epoch)
-        await fetch(self.store, key, refs, pages, self.options.max_bytes, head)
+        limit, revision = self.options.max_bytes, tip.header.revision
+        await fetch(self.store, key, refs, pages, limit, revision, tip.epoch)
 
     async def tip(self, key: SessionKey) -> Tip | None:
-        """What is at the head, by its headers alone; None when there never was a session."""
-        segment = await self.store.read(key)
-        return survey(key, segment) if segment else None
+        """What is at the head; None when there never was a session.
+
+        By its headers alone, where the rest is damaged or too large: such a session can still be
+        overwritten, rolled back and deleted.
+        """
+        if (segment := await self.store.read(key)) is None:
+            return None
+        try:
+            found = read(key, segment.records, self.options.max_bytes).tip
+        except (Damaged, InvalidState, StateTooLarge):
+            return survey(key, segment)
+        return found._replace(epoch=segment.head.epoch)
 
     async def living(self, key: SessionKey) -> Tip:
         """What is at the head of a session that exists."""
@@ -148,7 +159,7 @@ class AsyncLoader(Generic[S]):
         needed = wanted(loaded.document, paths, window or 0)
         refs = [ref for ref in needed if ref.id not in pages]
         if refs:
-            await self._fetch(key, loaded, refs, pages)
+            await self._fetch(key, loaded.tip, refs, pages)
         loaded = loaded._replace(pages=pages)
         source = self._source(key, loaded) if window is not None else None
         state, origin = hydrate(key, loaded, schema, max_bytes, window, source)
@@ -171,7 +182,7 @@ class AsyncLoader(Generic[S]):
 
         async def fetch_later(refs: Sequence[PageRef]) -> None:
             try:
-                await self._fetch(key, loaded, refs, loaded.pages)
+                await self._fetch(key, loaded.tip, refs, loaded.pages)
             except PagesGone as exc:
                 raise RevisionPruned(
                     "the items asked for were removed after this state was restored; restore the "
@@ -180,7 +191,7 @@ class AsyncLoader(Generic[S]):
                     revision=loaded.header.revision,
                 ) from exc
 
-        return Source(key, loaded.pages, fetch_later)
+        return Source(key, (), loaded.pages, fetch_later)
 
     async def begin(
         self,
@@ -208,7 +219,8 @@ class AsyncLoader(Generic[S]):
                 continue
             if not earlier:
                 return begun
-            return begun._replace(replayed=True, result=result.get(RESULT))
+            # A copy: what is kept in the cache must not be changed by a caller.
+            return begun._replace(replayed=True, result=decode(encode(result.get(RESULT))))
 
     async def _left_by(
         self, key: SessionKey, turn: Recent, newest: Loaded

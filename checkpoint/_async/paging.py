@@ -8,9 +8,7 @@ from checkpoint.errors import CheckpointError, Damaged
 from checkpoint.ids import SessionKey
 from checkpoint.pages import PageData, open_page
 from checkpoint.record import PageRef
-from checkpoint.store import AsyncStore, Head
-
-_NO_RECORDS = 2**62  # after every revision: the head is all that is asked for
+from checkpoint.store import AsyncStore
 
 
 class PagesGone(Exception):
@@ -23,37 +21,45 @@ async def fetch(
     refs: Sequence[PageRef],
     pages: dict[bytes, PageData],
     max_bytes: int,
-    head: Head,
+    revision: int,
+    epoch: int,
 ) -> None:
     """Fetch pages that a base of a session names into ``pages``, but for those that are there.
 
     Args:
+        refs: the pages; the anchor of each is there, or before it.
         max_bytes: the most that all pages may have.
-        head: the session's head when the base was read.
+        revision: the revision that needs them.
+        epoch: of the session's head when it was read.
 
     Raises:
-        PagesGone: one is not there, and the session has moved on.
+        PagesGone: one is not there, and the revision may not be either: something was removed.
         Damaged: one is not there, or is not what was written.
         StateTooLarge: they exceed the limit.
     """
-    wanted: dict[SessionKey, list[bytes]] = {}
+    wanted: dict[SessionKey, dict[bytes, PageRef]] = {}
     for ref in refs:
         if ref.id not in pages:
-            wanted.setdefault(ref.owner or key, []).append(ref.id)
+            wanted.setdefault(ref.owner or key, {})[ref.id] = ref
     left = max_bytes - sum(len(page.raw) for page in pages.values()) if wanted else 0
-    for owner, ids in wanted.items():
-        found = await store.pages(owner, ids)
-        for id in ids:
+    for owner, of_owner in wanted.items():
+        found = await store.pages(owner, list(of_owner))
+        for id, ref in of_owner.items():
             try:
                 if id not in found:
                     raise Damaged(f"page {id.hex()} is missing; verify() lists what it is part of")
-                raw = open_page(owner, id, found[id], left)
+                anchor = pages[ref.anchor.id].raw if ref.anchor else b""
+                raw = open_page(owner, id, found[id], left, anchor)
             except CheckpointError as exc:
-                if id not in found:
-                    now = await store.read(key, None, _NO_RECORDS)
-                    if now is None or now.head[:2] != head[:2] or now.head.epoch != head.epoch:
-                        raise PagesGone from exc
-                exc.namespace, exc.session_id, exc.revision = *key, head.revision
+                if id not in found and await _was_pruned(store, key, revision, epoch):
+                    raise PagesGone from exc
+                exc.namespace, exc.session_id, exc.revision = *key, revision
                 raise
             pages[id] = PageData(raw)
             left -= len(raw)
+
+
+async def _was_pruned(store: AsyncStore, key: SessionKey, revision: int, epoch: int) -> bool:
+    """Whether something was taken out of a session since: no page goes before that."""
+    now = await store.read(key, revision, revision - 1)
+    return now is None or not now.records or now.head.epoch != epoch

@@ -84,7 +84,8 @@ def load(
     _check_place(key, segment, stored.tip.header, revision)
     pages: dict[bytes, PageData] = {}
     try:
-        fetch(store, key, stored.base.spilled(), pages, max_bytes, head)
+        number = stored.tip.header.revision
+        fetch(store, key, stored.base.spilled(), pages, max_bytes, number, head.epoch)
     except PagesGone:
         return load(store, key, revision, max_bytes)
     loaded = stored.build(key, pages)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from random import random
 from typing import Any, TypeVar
 
@@ -17,13 +18,19 @@ from checkpoint._sync.paging import PagesGone
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
+    Damaged,
     InvalidOption,
     RevisionNotFound,
+    RevisionPruned,
     SaveUnclear,
     SessionNotFound,
+    StateTooLarge,
+    UnsupportedFormat,
 )
 from checkpoint.ids import SessionKey
 from checkpoint.origins import Lineage
+from checkpoint.pages import PageData
+from checkpoint.paginate import AnchorNeeded
 from checkpoint.record import Header, Kind
 from checkpoint.segment import Loaded, Tip
 from checkpoint.serializer import (
@@ -39,6 +46,7 @@ from checkpoint.snapshot import Snapshot
 from checkpoint.waiting import sleep, value
 
 S = TypeVar("S")
+D = TypeVar("D")
 
 _ATTEMPTS = 20
 
@@ -96,11 +104,13 @@ class Engine(Loader[S]):
         A branch goes on the head, whatever it is; anything else only on the origin.
         """
         self._settle(lineage)
+        before = lineage.origin.tip
         for attempt in range(_ATTEMPTS):
             origin = lineage.origin
             tip = self._head_for_branch(lineage) if branch else origin.tip
             header = self.header(tip, parent=origin.tip, turn_id=turn_id)
-            lineage.pending = self.plan(lineage.key, state, origin, tip, header, result)
+            plan = partial(self.plan, lineage.key, state, origin, tip, header, result)
+            lineage.pending = self._anchored(lineage.key, tip, origin.pages, plan)
             try:
                 self._settle(lineage, planned=True)
                 break
@@ -108,7 +118,11 @@ class Engine(Loader[S]):
                 if not branch or attempt + 1 == _ATTEMPTS:
                     raise
             sleep(_pause(attempt))
-        saved = lineage.origin.saved
+        saved, after = lineage.origin.saved, lineage.origin.tip
+        if self.options.retention is not None and before and after and before is not after:
+            from checkpoint._sync.maintenance import after_save
+
+            after_save(self, lineage.key, before, after)
         return Snapshot.of(*lineage.key, saved) if saved else None
 
     def _head_for_branch(self, lineage: Lineage) -> Tip | None:
@@ -138,19 +152,21 @@ class Engine(Loader[S]):
         sent_before = not planned
         while True:
             try:
-                self._send(lineage.key, draft, sent_before=sent_before)
-                break
+                try:
+                    self._send(lineage.key, draft, sent_before=sent_before)
+                    break
+                except EpochMoved:
+                    sealed = self._sealed_again(lineage.key, draft)
             except SaveUnclear:
                 raise
-            except EpochMoved:
-                sealed = self._sealed_again(lineage.key, draft)
-                if lineage.pending is draft:
-                    lineage.pending = sealed
-                draft, sent_before = sealed, False
             except CheckpointError as exc:
-                if lineage.pending is draft and (planned or isinstance(exc, Conflict)):
+                refused = planned or isinstance(exc, (Conflict, RevisionPruned))
+                if lineage.pending is draft and refused:
                     lineage.pending = None
                 raise
+            if lineage.pending is draft:
+                lineage.pending = sealed
+            draft, sent_before = sealed, False
         if lineage.pending is draft:  # another task may have settled it, and gone on
             if lineage.origin.saved is None:
                 self.options.watch.saw_created(lineage.key.session_id)
@@ -169,8 +185,29 @@ class Engine(Loader[S]):
             raise conflict(key, draft.tip.header.parent_revision, tip.header if tip else None)
         if content is None:
             return seal_tombstone(key, draft.tip.header, tip)
-        sealed = seal_content(key, content, tip, self.options.max_bytes)
+        if content.header.parent_write_id not in (b"", draft.guard):  # a branch
+            # Its pages are safe as in _head_for_branch, if its parent was not what was taken out.
+            self.load(key, content.header.parent_revision)
+        seal = partial(seal_content, key, content, tip, self.options.max_bytes)
+        sealed = self._anchored(key, tip, content.pages, seal)
         return sealed._replace(left=draft.left)
+
+    def _anchored(
+        self, key: SessionKey, tip: Tip | None, pages: dict[bytes, PageData], seal: Callable[[], D]
+    ) -> D:
+        """What ``seal`` makes, with the page at hand that it compresses new pages against.
+
+        It is needed once in a while, when a windowed session has filled a page.
+        """
+        while True:
+            try:
+                return seal()
+            except AnchorNeeded as exc:
+                assert tip is not None  # somebody wrote that page
+                try:
+                    self._fetch(key, tip, [exc.page], pages)
+                except (PagesGone, Damaged, UnsupportedFormat, StateTooLarge):
+                    pages[exc.page.id] = PageData(b"")  # new pages do without it
 
     def header(
         self,
@@ -249,7 +286,8 @@ class Engine(Loader[S]):
         header = self.header(tip, source=source)._replace(schema=loaded.header.schema)
         if source[0] != key.session_id:
             loaded = owned_by(SessionKey(key.namespace, source[0]), loaded)
-        draft = seal_base(key, header, loaded, tip, self.options.max_bytes)
+        seal = partial(seal_base, key, header, loaded, tip, self.options.max_bytes)
+        draft = self._anchored(key, tip, loaded.pages, seal)
         self._send(key, draft)
         return Snapshot.of(*key, draft.tip.header)
 

@@ -10,10 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoint.codec import decode, encode
-from checkpoint.diff import DELETE, SET, SPLICE, applied, apply, diff
+from checkpoint.bodies import patch_body, read_body, standalone
+from checkpoint.codec import array, decode, encode
+from checkpoint.diff import DELETE, ITEMS, SET, SPLICE, applied, apply, diff
+from checkpoint.items import ItemList, NewItems, PageRun
+from checkpoint.pages import PageData
+from checkpoint.record import Kind
 
 from ..strategies import DOCUMENTS, edits, examples
+from .lists import VALUES, edited, encoded, held, long_lists, new_page
 
 
 @st.composite
@@ -206,6 +211,171 @@ def test_long_lists_without_anything_in_common_are_replaced_at_once() -> None:
     assert len(check_patch(old, new)) == 1
 
 
+# --- long lists ----------------------------------------------------------------------------------
+
+LISTS = st.lists(VALUES, max_size=4)
+Pages = dict[bytes, PageData]
+
+
+def with_lists(document: Any, pages: Pages) -> Any:
+    """A document with its long lists as plain ones."""
+    if isinstance(document, (ItemList, NewItems)):
+        items = document if isinstance(document, ItemList) else document.resolved()
+        return decode(array(held(items, pages)))
+    if type(document) is dict:
+        return {key: with_lists(value, pages) for key, value in document.items()}
+    if type(document) is list:
+        return [with_lists(value, pages) for value in document]
+    return document
+
+
+def check_long_patch(old: Any, new: Any, at_hand: Pages, pages: Pages) -> list[Any]:
+    """The patch between two documents with long lists, stored, read back and applied.
+
+    Args:
+        at_hand: the pages of what is loaded: all that the patch may be made of.
+        pages: all pages, to see what came of it.
+    """
+    patch = standalone(diff(old, new, at_hand))
+    before, wanted = encode(with_lists(old, pages)), encode(with_lists(new, pages))
+    body, refs = patch_body(patch, {})
+    stored = read_body(Kind.PATCH, encode(body), refs).build({})
+    for operations in (patch, stored):
+        made = applied(old, operations)
+        assert encode(with_lists(made, pages)) == wanted
+        assert encode(with_lists(old, pages)) == before, "applied() changed the original"
+        applied(made, standalone(diff(made, with_lists(old, pages), pages)))
+        assert encode(with_lists(made, pages)) == wanted, "a later patch changed it"
+    return patch
+
+
+@examples(300)
+@given(st.data())
+def test_a_patch_of_a_long_list_is_made_without_the_pages_that_were_not_loaded(
+    data: st.DataObject,
+) -> None:
+    long = data.draw(long_lists())
+    new, _, at_hand = data.draw(edited(long))
+    config, later = data.draw(versions())
+    old_document = {"config": config, "memory": long.items}
+    new_document = {"config": later, "memory": new, "n": 1}
+    check_long_patch(old_document, new_document, at_hand, long.pages)
+
+
+@examples(200)
+@given(long_lists(), st.data())
+def test_a_long_list_that_was_left_alone_is_no_part_of_a_patch(
+    long: Any, data: st.DataObject
+) -> None:
+    whole = range(len(long.values))
+    assert diff(long.items, NewItems([whole], long.items), {}) == []
+    assert diff(long.items, long.values, long.pages) == []
+    _, values, _ = data.draw(edited(long))
+    changed = bool(diff(long.items, values, long.pages))
+    assert changed == (encoded(values) != encoded(long.values))
+
+
+@examples(200)
+@given(long_lists(), long_lists(), st.data())
+def test_long_lists_inside_of_lists_are_compared_item_by_item(
+    first: Any, second: Any, data: st.DataObject
+) -> None:
+    """Nested anywhere they are loaded whole, and their live form is a plain list."""
+    pages = first.pages | second.pages
+    old = {"threads": [[first.items, 1], {"of": second.items}], "a": [second.items.copy()]}
+    new = with_lists(old, pages)
+    for place in (new["threads"][0], new["threads"][1], new["a"], new["threads"], new):
+        if not data.draw(st.booleans()):
+            continue
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = data.draw(st.sampled_from(keys))
+        value = place[key]
+        place[key] = value + data.draw(LISTS) if isinstance(value, list) else 7
+        if isinstance(place, list) and data.draw(st.booleans()):
+            del place[0]
+    check_long_patch(old, new, pages, pages)
+
+
+@examples(150)
+@given(long_lists(), st.lists(DOCUMENTS, max_size=3), DOCUMENTS, st.booleans())
+def test_a_list_becomes_long_and_plain_and_something_else(
+    long: Any, plain: list[Any], other: Any, nested: bool
+) -> None:
+    def at(value: Any) -> Any:
+        return {"a": {"b": value}} if nested else {"a": value}
+
+    of_its_own = NewItems([encoded(long.values)])
+    for old in (plain, other, long.items):
+        for new in (long.values, of_its_own, plain, other):
+            check_long_patch(at(old), at(new), long.pages, long.pages)
+
+
+@examples(100)
+@given(long_lists(), long_lists())
+def test_a_list_left_alone_in_another_place_is_put_there_whole(first: Any, second: Any) -> None:
+    """As where two memories were swapped: what is not loaded goes by its pages."""
+    old = {"a": first.items, "b": second.items}
+    new = {
+        "a": NewItems([range(len(second.values))], second.items),
+        "b": NewItems([range(len(first.values)), encoded([1])], first.items),
+    }
+    check_long_patch(old, new, {}, first.pages | second.pages)
+
+
+def long_list(count: int, in_place: int = 10) -> tuple[ItemList, Pages]:
+    """A list of pages of ten items each, and a few in place."""
+    made = [new_page(items(count)[n : n + 10]) for n in range(0, count - in_place, 10)]
+    runs = [PageRun(ref, 0, 10) for ref, _ in made]
+    return ItemList([*runs, encoded(items(count)[-in_place:])]), {ref.id: d for ref, d in made}
+
+
+def test_what_is_done_to_a_long_list_is_said_in_few_words() -> None:
+    old, pages = long_list(1000)
+    end = old.items(990, 1000, {})
+    more, edit = encode({"more": 1}), encode({"edited": 1})
+
+    def patch(*pieces: range | list[bytes]) -> list[Any]:
+        new = {"memory": NewItems(list(pieces), old)}
+        return check_long_patch({"memory": old}, new, {}, pages)
+
+    assert patch(range(990), [*end, more]) == [[ITEMS, ["memory"], 1000, 0, [more]]]
+    assert patch(range(100, 990), end) == [[ITEMS, ["memory"], 0, 100, []]]
+    assert patch(range(500), [more], range(500, 990), end) == [[ITEMS, ["memory"], 500, 0, [more]]]
+    assert patch(range(500), range(501, 990), end) == [[ITEMS, ["memory"], 500, 1, []]]
+    assert patch(range(990), [*end[:3], edit, *end[4:]]) == [[ITEMS, ["memory"], 993, 1, [edit]]]
+    assert patch(range(10), [edit], range(11, 990), [*end, more]) == [
+        [ITEMS, ["memory"], 10, 1, [edit]],
+        [ITEMS, ["memory"], 1000, 0, [more]],
+    ]
+    assert patch([]) == [[ITEMS, ["memory"], 0, 1000, []]]
+
+
+def test_an_edit_of_a_loaded_page_is_that_item_alone() -> None:
+    old, pages = long_list(100)
+    page = old.items(20, 30, pages)
+    edit = encode({"edited": 1})
+    new = NewItems([range(20), [*page[:5], edit, *page[6:]], range(30, 100)], old)
+    at_hand = {ref.id: pages[ref.id] for ref in old.refs(20, 30)}
+    assert check_long_patch(old, new, at_hand, pages) == [[ITEMS, [], 25, 1, [edit]]]
+
+
+@pytest.mark.parametrize("instead", ["the same", "gone"])
+def test_an_edit_of_a_long_list_inside_of_a_list_is_that_item_alone(instead: str) -> None:
+    long, pages = long_list(100)
+    more = {"more": 1}
+    old: dict[str, Any] = {"threads": [{"of": long}, 1], "other": [long.copy()], "plain": items(50)}
+    new = with_lists(old, pages)
+    new["threads"][0]["of"].append(more)
+    new["other"] = new["other"] if instead == "the same" else "gone"
+    del new["plain"][0]
+    patch = check_long_patch(old, new, pages, pages)
+    assert patch == [
+        [ITEMS, ["threads", 0, "of"], 100, 0, [encode(more)]],
+        *([] if instead == "the same" else [[SET, ["other"], "gone"]]),
+        [SPLICE, ["plain"], 0, 1, []],
+    ]
+
+
 # --- patches that do not fit ---------------------------------------------------------------------
 
 
@@ -228,6 +398,15 @@ def test_long_lists_without_anything_in_common_are_replaced_at_once() -> None:
         ({"a": 1}, [SET]),
         ({"a": 1}, 7),
         ([[1]], [SET, [10**30, 0], 1]),
+        ([1], [ITEMS, [], 0, 2, []]),
+        ([1], [ITEMS, [], 0, 1, [1]]),
+        ([1], [ITEMS, [], 0, 1, [b"\xc1"]]),
+        ("text", [ITEMS, [], 0, 1, [b"\x01"]]),
+        (ItemList([[b"\x01"]]), [SPLICE, [], 0, 1, [b"\x01"]]),
+        (ItemList([[b"\x01"]]), [ITEMS, [], 0, 1, [1]]),
+        (ItemList([[b"\x01"]]), [ITEMS, [], 1, 1, []]),
+        (ItemList([[b"\x01"]]), [SET, [0], 1]),
+        ({"a": ItemList()}, [SET, ["a", 0], 1]),
     ],
     ids=str,
 )

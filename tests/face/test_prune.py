@@ -23,7 +23,7 @@ from checkpoint import (
 from checkpoint.store import Attachment, Page, Store
 
 from .faces import Place
-from .hooked import Clock, hooked, key, lose
+from .hooked import Clock, Hooked, hooked, key, lose
 
 Dicts = AsyncCheckpointer[dict[str, Any]]
 HOUR = dt.timedelta(hours=1)
@@ -541,3 +541,61 @@ async def test_a_store_that_does_not_answer_is_told_as_that(
 
 
 # --- as sessions are saved -----------------------------------------------------------------------
+
+
+def rule_given_to_open(place: Place, rule: Retention) -> tuple[Dicts, Hooked]:
+    cp, store = hooked(place)
+    engine = cp._engine
+    engine.options = engine.options._replace(retention=rule)
+    return cp, store
+
+
+async def saves(cp: Dicts, number: int) -> None:
+    for _ in range(number):
+        async with cp.turn("user-42") as turn:
+            turn.state["n"] = turn.state.get("n", 0) + 1
+            turn.state["memory"] = [os.urandom(6000)]
+
+
+async def test_a_rule_given_to_open_is_applied_as_sessions_are_saved(place: Place) -> None:
+    cp, store = rule_given_to_open(place, Retention(keep_last=10))
+    await saves(cp, 150)
+    left = await revisions(cp)
+    assert left[:10] == list(range(150, 140, -1))
+    assert len(left) < 60
+    assert 2 <= store.calls.count("prune") <= 150 / 32
+    assert await cp.verify("user-42") == []
+
+
+async def test_a_rule_given_to_open_costs_nothing_at_other_saves(place: Place) -> None:
+    cp, store = rule_given_to_open(place, Retention(keep_last=10))
+    async with cp.turn("user-42") as turn:
+        turn.state["n"] = 0
+    store.calls.clear()
+    for n in range(1, 30):
+        async with cp.turn("user-42") as turn:
+            turn.state["n"] = n
+    assert store.calls == ["read", "commit"] * 29
+
+
+@pytest.mark.parametrize("failing", ["list_pages", "read", "heads", "attachments", "prune"])
+async def test_a_prune_that_fails_does_not_fail_the_save(
+    place: Place, failing: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cp, store = rule_given_to_open(place, Retention(keep_last=1))
+    failures: list[Exception] = []
+
+    def fail() -> None:
+        failures.append(RuntimeError("a driver that says it in its own words"))
+        raise failures[0]
+
+    def begin_to_fail() -> None:
+        store.before[failing] = [fail]
+
+    store.before["list_pages"] = [fail if failing == "list_pages" else begin_to_fail]
+    while not failures:
+        await saves(cp, 1)
+    newest = (await revisions(cp))[0]
+    assert (await cp.restore("user-42")).state["n"] == newest
+    assert "not pruned session_id='user-42' reason='a driver that says" in caplog.text
+    await saves(cp, 1)

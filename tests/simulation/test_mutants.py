@@ -5,18 +5,20 @@ Each mutant leaves out one thing that a promise rests on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
 import pytest
 
 from checkpoint import envelope
-from checkpoint._async import commits
+from checkpoint._async import commits, pinning
 from checkpoint.ids import SessionKey
 from checkpoint.inmemory import InMemoryStore
 from checkpoint.segment import Tip
-from checkpoint.store import AsyncStore, Commit, Segment
-from checkpoint.testing.simulator import Violation, Weather, simulate
+from checkpoint.store import AsyncStore, Commit, Page, Segment
+from checkpoint.testing.simulator import Violation, Weather, simulate, world
+from checkpoint.testing.simulator.network import Link
 
 SEEDS = range(200)
 
@@ -41,6 +43,15 @@ class WithoutGuard(InMemoryStore):
         segment = self.read(key)
         parent = segment.head.write_id if segment else None
         return super().commit(key, commit._replace(parent=parent))
+
+
+class WithoutEpoch(InMemoryStore):
+    """Takes commits of an epoch that is over."""
+
+    def commit(self, key: SessionKey, commit: Commit) -> bool:
+        segment = self.read(key)
+        epoch = segment.head.epoch if segment else 0
+        return super().commit(key, commit._replace(head=commit.head._replace(epoch=epoch)))
 
 
 class Forgetful(InMemoryStore):
@@ -77,7 +88,8 @@ class Lagging(InMemoryStore):
 @pytest.mark.parametrize(
     ("store", "rules"),
     [
-        (WithoutGuard, {"two children", "revision used again"}),
+        (WithoutGuard, {"two children", "applied twice"}),
+        (WithoutEpoch, {"page missing"}),
         (Forgetful, {"lost", "unreadable"}),
         (Lagging, {"stale read", "false absence", "false conflict"}),
     ],
@@ -101,7 +113,36 @@ def test_recent_writes_that_are_not_looked_at_are_found_out(
     assert first_violation().rule in {"false conflict", "applied twice", "turn applied twice"}
 
 
+def test_forks_that_pin_nothing_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pinning, "_pins", lambda *_: [])
+    assert first_violation().rule == "page missing"
+
+
+class LatePages(Link):
+    """Sends the pages of a save after the commit that names them."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._pages: list[tuple[SessionKey, Sequence[Page]]] = []
+
+    async def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
+        self._pages.append((key, pages))
+
+    async def commit(self, key: SessionKey, commit: Commit) -> bool:
+        done = await super().commit(key, commit)
+        while self._pages:
+            await super().put_pages(*self._pages.pop())
+        return done
+
+
+def test_pages_that_are_written_after_their_head_are_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(world, "Link", LatePages)
+    assert first_violation().rule == "page missing"
+
+
 def test_digests_that_are_not_looked_at_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(envelope, "digest", lambda *_: bytes(envelope.DIGEST_SIZE))
-    rules = {"wrong state", "wrong content"}
+    rules = {"damage not noticed", "wrong state", "wrong content"}
     assert first_violation(weather=Weather(rot=0.2)).rule in rules

@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -28,11 +29,11 @@ from checkpoint import (
 from checkpoint.ids import SessionKey
 from checkpoint.record import Kind
 from checkpoint.registry import open_store
-from checkpoint.store import Attachment
+from checkpoint.store import Attachment, Page
+from checkpoint.testing.chain import KEY, Chain, segment_of
+from checkpoint.testing.contract.races import at_once
 from checkpoint_sql import _sqlite_statements as sql
 from checkpoint_sql.sqlite import SqliteStore
-
-from .chain import KEY, Chain
 
 Dicts = Checkpointer[dict[str, Any]]
 
@@ -118,7 +119,7 @@ def test_a_restore_of_any_revision_is_one_select(statements: list[str], cp: Dict
 
 def test_the_statements_of_a_turn_use_an_index(path: Path, cp: Dicts) -> None:
     take_turn(cp, "first")
-    asked = (sql.READ_NEWEST, sql.READ_REVISION, sql.MOVE_HEAD, sql.ADD_RECORD)
+    asked = (sql.READ_NEWEST, sql.READ_REVISION, sql.MOVE_HEAD, sql.ADD_RECORD, sql.READ_PAGE)
     values = dict.fromkeys(re.findall(r":(\w+)", " ".join(asked)))
     with closing(sqlite3.connect(path)) as connection:
         for statement in asked:
@@ -127,11 +128,28 @@ def test_the_statements_of_a_turn_use_an_index(path: Path, cp: Dicts) -> None:
             assert not [step for *_, step in plan if step.startswith("SCAN")]
 
 
+def test_reading_a_segment_costs_the_same_however_long_the_history_before_it(
+    path: Path, sqlite: SqliteStore
+) -> None:
+    chain, costs = Chain(sqlite), []
+    for _ in range(2):
+        chain.grow("b" * 200 + "pp")
+        with closing(sqlite3.connect(path)) as connection:
+            steps: list[None] = []
+            connection.set_progress_handler(lambda: steps.append(None), 1)  # noqa: B023
+            values = {**KEY._asdict(), "revision": chain.tip().revision, "since": 0}
+            for statement in (sql.READ_NEWEST, sql.READ_REVISION):
+                assert len(connection.execute(statement, values).fetchall()) == 3
+        costs.append(len(steps))
+    assert costs[0] == costs[1]
+
+
 def test_every_connection_syncs_each_commit_to_disk(
     statements: list[str], sqlite: SqliteStore
 ) -> None:
     Chain(sqlite).add()
-    share(4, lambda number: Chain(sqlite, SessionKey("default", f"{number}")).grow("bpp"))
+    chains = [Chain(sqlite, SessionKey("default", f"{number}")) for number in range(4)]
+    at_once([partial(chain.grow, "bpp") for chain in chains])
     synced = [text for text in statements if "synchronous" in text]
     assert set(synced) == {"PRAGMA synchronous = FULL"}
     assert len(synced) == statements.count("CONNECT")
@@ -146,9 +164,7 @@ def test_the_file_has_a_write_ahead_log_so_that_readers_do_not_wait(
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("DELETE FROM checkpoint_records")
-        segment = sqlite.read(KEY)
-    assert segment is not None
-    assert list(segment.records) == chain.records
+        assert list(segment_of(sqlite).records) == chain.records
 
 
 # --- what is in the file -------------------------------------------------------------------------
@@ -170,24 +186,20 @@ def test_the_rows_are_the_bytes_of_the_records(path: Path, sqlite: SqliteStore) 
     ) == [(*KEY, 4, head.write_id, 3, head.saved_at, 0)]
 
 
-def test_a_tombstone_leaves_no_row_of_the_session_but_its_own(
+def test_a_tombstone_leaves_no_row_of_the_session_but_its_own_and_pages(
     path: Path, sqlite: SqliteStore
 ) -> None:
-    Chain(sqlite).grow("bp")
+    chain = Chain(sqlite)
+    chain.grow("bp")
     kept = Chain(sqlite, SessionKey("default", "another"))
     kept.add(Kind.BASE)
     sqlite.attach(KEY, Attachment(0, "label/x", b"1"))
     sqlite.attach(kept.key, Attachment(0, "label/x", b"1"))
-    pages = "INSERT INTO checkpoint_pages SELECT id, x'01', 0, x'02' FROM checkpoint_sessions"
-    behind(path, pages)
-    mine = Chain(sqlite)
-    segment = sqlite.read(KEY)
-    assert segment is not None
-    mine.head = segment.head
-    mine.add(Kind.TOMBSTONE)
+    sqlite.put_pages(KEY, [Page(bytes(24), b"page", 1)])
+    chain.add(Kind.TOMBSTONE)
     assert behind(path, "SELECT revision FROM checkpoint_records ORDER BY session") == [(3,), (1,)]
-    for table in ("checkpoint_attachments", "checkpoint_pages"):
-        assert len(behind(path, f"SELECT * FROM {table}")) == 1
+    assert len(behind(path, "SELECT * FROM checkpoint_attachments")) == 1
+    assert behind(path, "SELECT * FROM checkpoint_pages") == [(*KEY, bytes(24), 1, b"page")]
 
 
 def test_a_commit_that_fails_half_way_leaves_the_head_where_it_was(
@@ -201,60 +213,31 @@ def test_a_commit_that_fails_half_way_leaves_the_head_where_it_was(
     )
     with pytest.raises(StoreError):
         sqlite.commit(KEY, lost)
-    segment = sqlite.read(KEY, 1)
-    assert segment is not None
-    assert segment.head == chain.head
+    assert segment_of(sqlite, revision=1).head == chain.head
     behind(path, "DELETE FROM checkpoint_records WHERE revision = 2")
     assert sqlite.commit(KEY, lost) is True
 
 
-def test_another_store_object_sees_what_was_committed_at_once(
-    path: Path, sqlite: SqliteStore
-) -> None:
+def test_a_pruning_that_fails_half_way_takes_nothing_out(path: Path, sqlite: SqliteStore) -> None:
     chain = Chain(sqlite)
-    with closing(SqliteStore(str(path))) as reader:
-        for _ in range(3):
-            chain.add()
-            segment = reader.read(KEY)
-            assert segment is not None
-            assert list(segment.records) == chain.records
+    chain.grow("bpb")
+    sqlite.attach(KEY, Attachment(1, "label/x", b"1"))
+    pruning = chain.draft_pruning((1, 2), records=((chain.records[2], 3),))
+    behind(
+        path,
+        "CREATE TRIGGER fails BEFORE INSERT ON checkpoint_records"
+        " BEGIN SELECT RAISE(FAIL, ''); END",
+    )
+    with pytest.raises(StoreError):
+        sqlite.prune(KEY, pruning)
+    assert segment_of(sqlite).head == chain.head
+    assert [record.revision for record, _ in sqlite.heads(KEY, None, 9)] == [3, 2, 1]
+    assert len(sqlite.attachments(KEY)) == 1
+    behind(path, "DROP TRIGGER fails")
+    assert sqlite.prune(KEY, pruning) is True
 
 
 # --- threads -------------------------------------------------------------------------------------
-
-
-def share(threads: int, work: Callable[[int], object]) -> None:
-    """Run ``work`` in threads that start together; raise what the first that failed raised."""
-    barrier = Barrier(threads)
-    failed: list[BaseException] = []
-
-    def run(number: int) -> None:
-        barrier.wait()
-        try:
-            work(number)
-        except BaseException as exc:  # noqa: BLE001 - told below
-            failed.append(exc)
-
-    running = [Thread(target=run, args=(number,)) for number in range(threads)]
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join()
-    if failed:
-        raise failed[0]
-
-
-def test_many_threads_share_one_store(sqlite: SqliteStore) -> None:
-    def work(number: int) -> None:
-        chain = Chain(sqlite, SessionKey("default", f"user-{number}"))
-        for _ in range(10):
-            chain.add()
-            segment = sqlite.read(chain.key)
-            assert segment is not None
-            assert list(segment.records) == chain.records
-
-    share(12, work)
-    assert len(sqlite.sessions("default", "", None, 99)) == 12
 
 
 @pytest.mark.parametrize("url", ["memory://", "sqlite:///{path}"])
@@ -265,7 +248,7 @@ def test_turns_of_one_session_in_many_threads_are_all_kept(url: str, path: Path)
             for _ in range(5):
                 cp.run("user-42", lambda state: state.setdefault("said", []).append(number))
 
-        share(8, work)
+        at_once([partial(work, number) for number in range(8)])
         restored = cp.restore("user-42")
         assert restored.revision == 40
         assert sorted(restored.state["said"]) == sorted(list(range(8)) * 5)
@@ -274,7 +257,7 @@ def test_turns_of_one_session_in_many_threads_are_all_kept(url: str, path: Path)
 def test_many_threads_create_one_file(path: Path) -> None:
     for number in range(5):
         with closing(SqliteStore(f"{path}-{number}")) as store:
-            share(10, lambda n: Chain(store, SessionKey("default", f"{n}")).add())
+            at_once([Chain(store, SessionKey("default", f"{n}")).add for n in range(10)])
             assert len(store.sessions("default", "", None, 99)) == 10
 
 

@@ -1,0 +1,363 @@
+"""Taking out of a store what nobody needs: pruned revisions, ended sessions, and their pages.
+
+A page may go when no base and no pin names it, and nobody can still write one that does. So the
+pages are listed first, and those that no base names are removed after the session's epoch was
+moved, by which every save that is under way begins anew with fresh pages. A fork pins pages before
+it looks whether its source is still there, and here the source is pruned before the pins are read:
+one of the two sees the other.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import replace
+from random import random
+from typing import Any, NamedTuple
+
+from checkpoint import log
+from checkpoint._async.engine import AsyncEngine
+from checkpoint._async.listing import measure, read_bases, read_head
+from checkpoint._async.pinning import dead_pins, let_go
+from checkpoint.errors import (
+    CheckpointError,
+    Conflict,
+    Damaged,
+    SessionNotFound,
+    StoreError,
+    StoreUnavailable,
+)
+from checkpoint.ids import SessionKey
+from checkpoint.labels import read_labels
+from checkpoint.pins import Pin, pinned_pages, read_pins
+from checkpoint.record import Kind
+from checkpoint.retention import (
+    Base,
+    Pruned,
+    Range,
+    Retention,
+    doomed,
+    micros,
+    named_pages,
+    owners,
+    unneeded,
+    without,
+)
+from checkpoint.segment import Tip, seal
+from checkpoint.serializer import Draft, seal_tombstone
+from checkpoint.store import Attachment, Commit, Head, PageInfo, Pruning
+from checkpoint.waiting import async_sleep
+
+GRACE = dt.timedelta(hours=1)
+"""Default age below which no page is removed."""
+
+_NO_GRACE = dt.timedelta(0)
+_TRIES = 20
+_DROPPED = 500  # pages removed at once
+_EVERY = 32  # revisions, at least, from one automatic prune to the next
+
+
+class _Plan(NamedTuple):
+    """What is to be taken out of a session, as it was when its head was read.
+
+    Attributes:
+        head, bases: of the session.
+        removed: the revisions that go.
+        pages: those that nothing needs then.
+        problem: why no page can go.
+    """
+
+    head: Head
+    bases: list[Base]
+    removed: tuple[Range, ...]
+    pages: list[PageInfo]
+    problem: Damaged | None
+
+    @property
+    def left(self) -> list[Base]:
+        return without(self.bases, self.removed)
+
+    @property
+    def pruning(self) -> Pruning:
+        return Pruning(self.head, self.head._replace(epoch=self.head.epoch + 1), self.removed)
+
+
+# --- revisions -----------------------------------------------------------------------------------
+
+
+async def prune(
+    engine: AsyncEngine[Any],
+    key: SessionKey,
+    rule: Retention | None,
+    *,
+    grace: dt.timedelta = GRACE,
+    dry_run: bool = False,
+    measured: bool = True,
+) -> Pruned:
+    """Take out of one session what the rule does not keep, and the pages that nothing needs.
+
+    A lost answer is not guessed: the session is looked at again, and what is gone is gone.
+
+    Args:
+        rule: None for the pages only.
+        grace: no page that is younger is removed.
+        measured: tell how many revisions go, and their bytes; it takes a listing of them.
+
+    Raises:
+        SessionNotFound: there never was one, and there are no pages of one.
+        Conflict: others were first, again and again.
+        Damaged: a label was changed in the store.
+    """
+    done = Pruned(*key, dry_run=dry_run)
+    unanswered: list[tuple[Head, Pruned]] = []  # what was sent: its guard, and what it removes
+    sizes: dict[tuple[Range, ...], tuple[int, int]] = {}
+    forked_from: set[SessionKey] = set()
+    failure: CheckpointError = Conflict(
+        "it was saved or pruned by others each time; try again later", **key._asdict()
+    )
+    for attempt in range(_TRIES):
+        if attempt:
+            await async_sleep(min(0.002 * 2**attempt, 0.25) * random())
+        pages = await engine.store.list_pages(key)
+        head = await read_head(engine.store, key)
+        if head is None:
+            return await _end_unborn(engine, key, pages, grace, done)
+        if rule is not None and rule.expires(head, engine.options.clock()):
+            ended = await _end(engine, key, head, done)
+            if ended is None:
+                continue  # it was saved meanwhile
+            return ended
+        plan = await _plan(engine, key, rule, head, pages, grace)
+        forked_from |= owners(key, plan.bases)
+        for _, then in unanswered:
+            if then.removed and without(plan.bases, then.removed) == plan.bases:
+                done = then  # it arrived
+        unanswered = [sent for sent in unanswered if sent[0] == head]  # these still may
+        if measured and plan.removed not in sizes:
+            sizes[plan.removed] = await measure(engine.store, key, plan.removed)
+        told = _with_revisions(done, plan.removed, sizes.get(plan.removed, (0, 0)))
+        if dry_run:
+            return replace(_with_pages(told, plan.pages), problem=plan.problem)
+        if plan.removed or plan.pages or unanswered:
+            try:
+                moved = await engine.store.prune(key, plan.pruning)
+            except StoreUnavailable as exc:
+                unanswered.append((head, told))
+                failure = exc
+                continue
+            if not moved:
+                continue
+            done = _with_pages(told, await _drop(engine, key, plan.pages))
+        for owner in forked_from - owners(key, plan.left):
+            await _let_go(engine, owner, key)
+        return replace(done, problem=plan.problem)
+    raise failure
+
+
+async def _plan(
+    engine: AsyncEngine[Any],
+    key: SessionKey,
+    rule: Retention | None,
+    head: Head,
+    pages: Sequence[PageInfo],
+    grace: dt.timedelta,
+) -> _Plan:
+    """What is to go, by what is read after the head; it holds only if the head did not change."""
+    bases = await read_bases(engine.store, key)
+    attachments = await engine.store.attachments(key)
+    removed: tuple[Range, ...] = ()
+    if rule is not None and not head.deleted:
+        labelled = read_labels(key, attachments).values() if rule.keep_labelled else ()
+        removed = doomed(rule, bases, labelled, head, engine.options.clock())
+    plan = _Plan(head, bases, removed, [], None)
+    try:
+        needed = named_pages(key, plan.left)
+        old = [page for page in pages if page.stored_at < engine.options.clock() - micros(grace)]
+        unnamed = unneeded(old, needed)
+        needed |= pinned_pages(*await _pins(engine, key, attachments, unnamed))
+    except Damaged as exc:
+        return plan._replace(problem=exc)
+    return plan._replace(pages=unneeded(unnamed, needed))
+
+
+def _with_revisions(done: Pruned, removed: tuple[Range, ...], size: tuple[int, int]) -> Pruned:
+    return replace(
+        done,
+        removed=(*done.removed, *removed),
+        revisions=done.revisions + size[0],
+        bytes=done.bytes + size[1],
+    )
+
+
+def _with_pages(done: Pruned, pages: Sequence[PageInfo]) -> Pruned:
+    size = sum(page.size for page in pages)
+    return replace(done, pages=done.pages + len(pages), bytes=done.bytes + size)
+
+
+async def after_save(engine: AsyncEngine[Any], key: SessionKey, before: Tip, after: Tip) -> None:
+    """Prune a session now and then by the rule of its engine; for each save of one.
+
+    It does something only after a save that began a segment, and then not more often than every
+    few dozen revisions. It never fails: the save is done.
+
+    Args:
+        before, after: the session's tip without and with what was saved.
+    """
+    began = before.header.revision - before.patches
+    if after.patches or began // _EVERY == after.header.revision // _EVERY:
+        return
+    try:
+        done = await prune(engine, key, engine.options.retention, measured=False)
+    except Exception as exc:  # noqa: BLE001  # of a driver, perhaps; whatever it is, it is saved
+        log.warning("not pruned", session_id=key.session_id, reason=str(exc))
+    else:
+        log.debug("pruned", session_id=key.session_id, removed=done.removed, pages=done.pages)
+
+
+async def sweep(
+    engine: AsyncEngine[Any],
+    key: SessionKey,
+    rule: Retention | None,
+    *,
+    grace: dt.timedelta,
+    dry_run: bool,
+) -> Pruned | None:
+    """Prune one session of many: what is wrong with it is told, so that the others are pruned."""
+    try:
+        return await prune(engine, key, rule, grace=grace, dry_run=dry_run)
+    except SessionNotFound:
+        return None  # it had only pages, and somebody else removed them
+    except StoreError:
+        raise
+    except CheckpointError as exc:
+        return Pruned(*key, dry_run=dry_run, problem=exc)
+
+
+# --- whole sessions ------------------------------------------------------------------------------
+
+
+async def delete(engine: AsyncEngine[Any], key: SessionKey) -> bool:
+    """Delete a session, its pages too but those that forks need; whether there was one."""
+    for _ in range(_TRIES):
+        head = await read_head(engine.store, key)
+        if head is None:
+            return False
+        if head.deleted:
+            await prune(engine, key, None, grace=_NO_GRACE)  # what an earlier try has left
+            return False
+        if await _bury(engine, key, head) is not None:
+            return True
+    raise Conflict("it was saved by others each time; try again", **key._asdict())
+
+
+async def _bury(engine: AsyncEngine[Any], key: SessionKey, head: Head) -> list[PageInfo] | None:
+    """Put a tombstone on the head that was seen; the pages removed, or None if it has changed.
+
+    Nobody can come to name the pages that were there before the tombstone.
+    """
+
+    def tombstone(tip: Tip | None) -> Draft | None:
+        if tip is None or tip.header.write_id != head.write_id:
+            return None
+        return seal_tombstone(key, engine.header(tip), tip)
+
+    pages = await engine.store.list_pages(key)
+    forked_from = owners(key, await read_bases(engine.store, key))
+    if await engine.replace_head(key, tombstone) is None:
+        return None
+    dropped = await _drop(engine, key, pages)
+    for owner in forked_from:
+        await _let_go(engine, owner, key)
+    return dropped
+
+
+async def _end(
+    engine: AsyncEngine[Any], key: SessionKey, head: Head, done: Pruned
+) -> Pruned | None:
+    """Delete a session whose time is over, if it was not saved meanwhile."""
+    bases = await read_bases(engine.store, key)
+    removed = ((min([base.revision for base in bases], default=1), head.revision),)
+    size = await measure(engine.store, key, removed)
+    if done.dry_run:
+        pages = await engine.store.list_pages(key)
+        pins = await _pins(engine, key, await engine.store.attachments(key), pages)
+        pages = unneeded(pages, pinned_pages(*pins))
+    elif (dropped := await _bury(engine, key, head)) is None:
+        return None
+    else:
+        pages = dropped
+    return replace(_with_pages(_with_revisions(done, removed, size), pages), deleted=True)
+
+
+async def _end_unborn(
+    engine: AsyncEngine[Any],
+    key: SessionKey,
+    pages: Sequence[PageInfo],
+    grace: dt.timedelta,
+    done: Pruned,
+) -> Pruned:
+    """Remove the pages of a first save that never came.
+
+    A tombstone is put there before, so that it cannot come any more.
+    """
+    if not pages:
+        raise SessionNotFound("no session of this id was ever saved", **key._asdict())
+    if max(page.stored_at for page in pages) >= engine.options.clock() - micros(grace):
+        return done
+    if done.dry_run:
+        return _with_pages(done, pages)
+    header = engine.header(None)._replace(kind=Kind.TOMBSTONE)
+    record, _ = seal(key, header, {}, None, 0)
+    number, write_id = header.revision, header.write_id
+    head = Head(number, write_id, base=number, saved_at=header.saved_at, deleted=True)
+    if not await engine.store.commit(key, Commit(None, head, record)):
+        return done  # it came
+    return _with_pages(done, await _drop(engine, key, pages))
+
+
+# --- pages ---------------------------------------------------------------------------------------
+
+
+async def _drop(
+    engine: AsyncEngine[Any], key: SessionKey, pages: Sequence[PageInfo]
+) -> list[PageInfo]:
+    """Remove those of some pages that no pin keeps.
+
+    Args:
+        pages: listed before the session's epoch was moved or its tombstone put, and named by no
+            base that is left: so no base will ever name them.
+    """
+    if not pages:
+        return []
+    _, dead = await _pins(engine, key, await engine.store.attachments(key), pages)
+    # Again: a fork of a fork has put its own pin here before the fork was gone, whose pin is dead.
+    pins = read_pins(key, await engine.store.attachments(key))
+    gone = unneeded(pages, pinned_pages(pins, dead))
+    for at in range(0, len(gone), _DROPPED):
+        await engine.store.drop_pages(key, [page.id for page in gone[at : at + _DROPPED]])
+    for name in dead:
+        await engine.store.detach(key, 0, name)
+    return gone
+
+
+async def _pins(
+    engine: AsyncEngine[Any],
+    key: SessionKey,
+    attachments: Sequence[Attachment],
+    pages: Sequence[PageInfo],
+) -> tuple[list[Pin], set[str]]:
+    """All pins of a session; and the names of the dead among those that keep any of the pages."""
+    pins = read_pins(key, attachments)
+    keeping = [pin for pin in pins if any(page.id in pin.pages for page in pages)]
+    return pins, await dead_pins(engine, key, keeping)
+
+
+async def _let_go(engine: AsyncEngine[Any], owner: SessionKey, target: SessionKey) -> None:
+    """Remove the pins of a fork, and the pages of a deleted owner that nothing else needs."""
+    try:
+        if await let_go(engine, owner, target):
+            head = await read_head(engine.store, owner)
+            if head is not None and head.deleted:
+                await prune(engine, owner, None, grace=_NO_GRACE)
+    except (Conflict, Damaged) as exc:
+        log.warning("pins are left", session_id=owner.session_id, reason=str(exc))

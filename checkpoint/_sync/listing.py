@@ -1,0 +1,81 @@
+"""What maintenance reads of a session: its head, its segments by their headers, its revisions."""
+
+# Generated from checkpoint/_async/listing.py by tools/unasync.py: change that one.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from checkpoint.errors import Conflict
+from checkpoint.ids import SessionKey
+from checkpoint.record import Record
+from checkpoint.retention import Base, Range, read_base
+from checkpoint.store import Head, Store
+
+_LISTED = 500  # records or sessions asked for at once
+_NONE_AFTER = 2**53  # no session has so many revisions
+_TRIES = 20
+
+
+def read_head(store: Store, key: SessionKey) -> Head | None:
+    """The head of a session, without its records; None when there never was one."""
+    segment = store.read(key, None, _NONE_AFTER)
+    return segment.head if segment else None
+
+
+def read_bases(store: Store, key: SessionKey) -> list[Base]:
+    """All segments of a session, oldest first."""
+    found: list[Base] = []
+    for some in listed(store, key, bases=True):
+        found += [read_base(record) for record, _ in some]
+    return found[::-1]
+
+
+def read_segments(store: Store, key: SessionKey) -> tuple[Head | None, list[Base]]:
+    """The head of a session, and after it all its segments as they were at one moment.
+
+    Raises:
+        Conflict: others take something out of the session all the time.
+    """
+    for _ in range(_TRIES):
+        head = read_head(store, key)
+        bases = read_bases(store, key)
+        after = read_head(store, key)
+        if (head and head.epoch) == (after and after.epoch):
+            return head, bases
+    raise Conflict("it is pruned by others all the time; try again later", **key._asdict())
+
+
+def listed(
+    store: Store, key: SessionKey, *, before: int | None = None, bases: bool = False
+) -> Iterator[list[tuple[Record, int]]]:
+    """Records without their bodies, and their sizes; newest first, many at once."""
+    while True:
+        found = store.heads(key, before, _LISTED, bases)
+        yield found
+        if len(found) < _LISTED:
+            return
+        before = found[-1][0].revision
+
+
+def measure(store: Store, key: SessionKey, ranges: Sequence[Range]) -> tuple[int, int]:
+    """How many revisions are in ranges, and their stored bytes."""
+    sizes: list[int] = []
+    for first, last in ranges:
+        for some in listed(store, key, before=last + 1):
+            sizes += [size for record, size in some if record.revision >= first]
+            if some and some[-1][0].revision < first:
+                break
+    return len(sizes), sum(sizes)
+
+
+def each_session(store: Store, namespace: str, prefix: str) -> Iterator[SessionKey]:
+    """All sessions of a namespace, also deleted ones, and those that are only pages."""
+    after = None
+    while True:
+        found = store.sessions(namespace, prefix, after, _LISTED, True)
+        for session_id, _ in found:
+            yield SessionKey(namespace, session_id)
+        if len(found) < _LISTED:
+            return
+        after = found[-1][0]

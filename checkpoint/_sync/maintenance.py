@@ -1,0 +1,361 @@
+"""Taking out of a store what nobody needs: pruned revisions, ended sessions, and their pages.
+
+A page may go when no base and no pin names it, and nobody can still write one that does. So the
+pages are listed first, and those that no base names are removed after the session's epoch was
+moved, by which every save that is under way begins anew with fresh pages. A fork pins pages before
+it looks whether its source is still there, and here the source is pruned before the pins are read:
+one of the two sees the other.
+"""
+
+# Generated from checkpoint/_async/maintenance.py by tools/unasync.py: change that one.
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import replace
+from random import random
+from typing import Any, NamedTuple
+
+from checkpoint import log
+from checkpoint._sync.engine import Engine
+from checkpoint._sync.listing import measure, read_bases, read_head
+from checkpoint._sync.pinning import dead_pins, let_go
+from checkpoint.errors import (
+    CheckpointError,
+    Conflict,
+    Damaged,
+    SessionNotFound,
+    StoreError,
+    StoreUnavailable,
+)
+from checkpoint.ids import SessionKey
+from checkpoint.labels import read_labels
+from checkpoint.pins import Pin, pinned_pages, read_pins
+from checkpoint.record import Kind
+from checkpoint.retention import (
+    Base,
+    Pruned,
+    Range,
+    Retention,
+    doomed,
+    micros,
+    named_pages,
+    owners,
+    unneeded,
+    without,
+)
+from checkpoint.segment import Tip, seal
+from checkpoint.serializer import Draft, seal_tombstone
+from checkpoint.store import Attachment, Commit, Head, PageInfo, Pruning
+from checkpoint.waiting import sleep
+
+GRACE = dt.timedelta(hours=1)
+"""Default age below which no page is removed."""
+
+_NO_GRACE = dt.timedelta(0)
+_TRIES = 20
+_DROPPED = 500  # pages removed at once
+_EVERY = 32  # revisions, at least, from one automatic prune to the next
+
+
+class _Plan(NamedTuple):
+    """What is to be taken out of a session, as it was when its head was read.
+
+    Attributes:
+        head, bases: of the session.
+        removed: the revisions that go.
+        pages: those that nothing needs then.
+        problem: why no page can go.
+    """
+
+    head: Head
+    bases: list[Base]
+    removed: tuple[Range, ...]
+    pages: list[PageInfo]
+    problem: Damaged | None
+
+    @property
+    def left(self) -> list[Base]:
+        return without(self.bases, self.removed)
+
+    @property
+    def pruning(self) -> Pruning:
+        return Pruning(self.head, self.head._replace(epoch=self.head.epoch + 1), self.removed)
+
+
+# --- revisions -----------------------------------------------------------------------------------
+
+
+def prune(
+    engine: Engine[Any],
+    key: SessionKey,
+    rule: Retention | None,
+    *,
+    grace: dt.timedelta = GRACE,
+    dry_run: bool = False,
+    measured: bool = True,
+) -> Pruned:
+    """Take out of one session what the rule does not keep, and the pages that nothing needs.
+
+    A lost answer is not guessed: the session is looked at again, and what is gone is gone.
+
+    Args:
+        rule: None for the pages only.
+        grace: no page that is younger is removed.
+        measured: tell how many revisions go, and their bytes; it takes a listing of them.
+
+    Raises:
+        SessionNotFound: there never was one, and there are no pages of one.
+        Conflict: others were first, again and again.
+        Damaged: a label was changed in the store.
+    """
+    done = Pruned(*key, dry_run=dry_run)
+    unanswered: list[tuple[Head, Pruned]] = []  # what was sent: its guard, and what it removes
+    sizes: dict[tuple[Range, ...], tuple[int, int]] = {}
+    forked_from: set[SessionKey] = set()
+    failure: CheckpointError = Conflict(
+        "it was saved or pruned by others each time; try again later", **key._asdict()
+    )
+    for attempt in range(_TRIES):
+        if attempt:
+            sleep(min(0.002 * 2**attempt, 0.25) * random())
+        pages = engine.store.list_pages(key)
+        head = read_head(engine.store, key)
+        if head is None:
+            return _end_unborn(engine, key, pages, grace, done)
+        if rule is not None and rule.expires(head, engine.options.clock()):
+            ended = _end(engine, key, head, done)
+            if ended is None:
+                continue  # it was saved meanwhile
+            return ended
+        plan = _plan(engine, key, rule, head, pages, grace)
+        forked_from |= owners(key, plan.bases)
+        for _, then in unanswered:
+            if then.removed and without(plan.bases, then.removed) == plan.bases:
+                done = then  # it arrived
+        unanswered = [sent for sent in unanswered if sent[0] == head]  # these still may
+        if measured and plan.removed not in sizes:
+            sizes[plan.removed] = measure(engine.store, key, plan.removed)
+        told = _with_revisions(done, plan.removed, sizes.get(plan.removed, (0, 0)))
+        if dry_run:
+            return replace(_with_pages(told, plan.pages), problem=plan.problem)
+        if plan.removed or plan.pages or unanswered:
+            try:
+                moved = engine.store.prune(key, plan.pruning)
+            except StoreUnavailable as exc:
+                unanswered.append((head, told))
+                failure = exc
+                continue
+            if not moved:
+                continue
+            done = _with_pages(told, _drop(engine, key, plan.pages))
+        for owner in forked_from - owners(key, plan.left):
+            _let_go(engine, owner, key)
+        return replace(done, problem=plan.problem)
+    raise failure
+
+
+def _plan(
+    engine: Engine[Any],
+    key: SessionKey,
+    rule: Retention | None,
+    head: Head,
+    pages: Sequence[PageInfo],
+    grace: dt.timedelta,
+) -> _Plan:
+    """What is to go, by what is read after the head; it holds only if the head did not change."""
+    bases = read_bases(engine.store, key)
+    attachments = engine.store.attachments(key)
+    removed: tuple[Range, ...] = ()
+    if rule is not None and not head.deleted:
+        labelled = read_labels(key, attachments).values() if rule.keep_labelled else ()
+        removed = doomed(rule, bases, labelled, head, engine.options.clock())
+    plan = _Plan(head, bases, removed, [], None)
+    try:
+        needed = named_pages(key, plan.left)
+        old = [page for page in pages if page.stored_at < engine.options.clock() - micros(grace)]
+        unnamed = unneeded(old, needed)
+        needed |= pinned_pages(*_pins(engine, key, attachments, unnamed))
+    except Damaged as exc:
+        return plan._replace(problem=exc)
+    return plan._replace(pages=unneeded(unnamed, needed))
+
+
+def _with_revisions(done: Pruned, removed: tuple[Range, ...], size: tuple[int, int]) -> Pruned:
+    return replace(
+        done,
+        removed=(*done.removed, *removed),
+        revisions=done.revisions + size[0],
+        bytes=done.bytes + size[1],
+    )
+
+
+def _with_pages(done: Pruned, pages: Sequence[PageInfo]) -> Pruned:
+    size = sum(page.size for page in pages)
+    return replace(done, pages=done.pages + len(pages), bytes=done.bytes + size)
+
+
+def after_save(engine: Engine[Any], key: SessionKey, before: Tip, after: Tip) -> None:
+    """Prune a session now and then by the rule of its engine; for each save of one.
+
+    It does something only after a save that began a segment, and then not more often than every
+    few dozen revisions. It never fails: the save is done.
+
+    Args:
+        before, after: the session's tip without and with what was saved.
+    """
+    began = before.header.revision - before.patches
+    if after.patches or began // _EVERY == after.header.revision // _EVERY:
+        return
+    try:
+        done = prune(engine, key, engine.options.retention, measured=False)
+    except Exception as exc:  # noqa: BLE001  # of a driver, perhaps; whatever it is, it is saved
+        log.warning("not pruned", session_id=key.session_id, reason=str(exc))
+    else:
+        log.debug("pruned", session_id=key.session_id, removed=done.removed, pages=done.pages)
+
+
+def sweep(
+    engine: Engine[Any],
+    key: SessionKey,
+    rule: Retention | None,
+    *,
+    grace: dt.timedelta,
+    dry_run: bool,
+) -> Pruned | None:
+    """Prune one session of many: what is wrong with it is told, so that the others are pruned."""
+    try:
+        return prune(engine, key, rule, grace=grace, dry_run=dry_run)
+    except SessionNotFound:
+        return None  # it had only pages, and somebody else removed them
+    except StoreError:
+        raise
+    except CheckpointError as exc:
+        return Pruned(*key, dry_run=dry_run, problem=exc)
+
+
+# --- whole sessions ------------------------------------------------------------------------------
+
+
+def delete(engine: Engine[Any], key: SessionKey) -> bool:
+    """Delete a session, its pages too but those that forks need; whether there was one."""
+    for _ in range(_TRIES):
+        head = read_head(engine.store, key)
+        if head is None:
+            return False
+        if head.deleted:
+            prune(engine, key, None, grace=_NO_GRACE)  # what an earlier try has left
+            return False
+        if _bury(engine, key, head) is not None:
+            return True
+    raise Conflict("it was saved by others each time; try again", **key._asdict())
+
+
+def _bury(engine: Engine[Any], key: SessionKey, head: Head) -> list[PageInfo] | None:
+    """Put a tombstone on the head that was seen; the pages removed, or None if it has changed.
+
+    Nobody can come to name the pages that were there before the tombstone.
+    """
+
+    def tombstone(tip: Tip | None) -> Draft | None:
+        if tip is None or tip.header.write_id != head.write_id:
+            return None
+        return seal_tombstone(key, engine.header(tip), tip)
+
+    pages = engine.store.list_pages(key)
+    forked_from = owners(key, read_bases(engine.store, key))
+    if engine.replace_head(key, tombstone) is None:
+        return None
+    dropped = _drop(engine, key, pages)
+    for owner in forked_from:
+        _let_go(engine, owner, key)
+    return dropped
+
+
+def _end(engine: Engine[Any], key: SessionKey, head: Head, done: Pruned) -> Pruned | None:
+    """Delete a session whose time is over, if it was not saved meanwhile."""
+    bases = read_bases(engine.store, key)
+    removed = ((min([base.revision for base in bases], default=1), head.revision),)
+    size = measure(engine.store, key, removed)
+    if done.dry_run:
+        pages = engine.store.list_pages(key)
+        pins = _pins(engine, key, engine.store.attachments(key), pages)
+        pages = unneeded(pages, pinned_pages(*pins))
+    elif (dropped := _bury(engine, key, head)) is None:
+        return None
+    else:
+        pages = dropped
+    return replace(_with_pages(_with_revisions(done, removed, size), pages), deleted=True)
+
+
+def _end_unborn(
+    engine: Engine[Any],
+    key: SessionKey,
+    pages: Sequence[PageInfo],
+    grace: dt.timedelta,
+    done: Pruned,
+) -> Pruned:
+    """Remove the pages of a first save that never came.
+
+    A tombstone is put there before, so that it cannot come any more.
+    """
+    if not pages:
+        raise SessionNotFound("no session of this id was ever saved", **key._asdict())
+    if max(page.stored_at for page in pages) >= engine.options.clock() - micros(grace):
+        return done
+    if done.dry_run:
+        return _with_pages(done, pages)
+    header = engine.header(None)._replace(kind=Kind.TOMBSTONE)
+    record, _ = seal(key, header, {}, None, 0)
+    number, write_id = header.revision, header.write_id
+    head = Head(number, write_id, base=number, saved_at=header.saved_at, deleted=True)
+    if not engine.store.commit(key, Commit(None, head, record)):
+        return done  # it came
+    return _with_pages(done, _drop(engine, key, pages))
+
+
+# --- pages ---------------------------------------------------------------------------------------
+
+
+def _drop(engine: Engine[Any], key: SessionKey, pages: Sequence[PageInfo]) -> list[PageInfo]:
+    """Remove those of some pages that no pin keeps.
+
+    Args:
+        pages: listed before the session's epoch was moved or its tombstone put, and named by no
+            base that is left: so no base will ever name them.
+    """
+    if not pages:
+        return []
+    _, dead = _pins(engine, key, engine.store.attachments(key), pages)
+    # Again: a fork of a fork has put its own pin here before the fork was gone, whose pin is dead.
+    pins = read_pins(key, engine.store.attachments(key))
+    gone = unneeded(pages, pinned_pages(pins, dead))
+    for at in range(0, len(gone), _DROPPED):
+        engine.store.drop_pages(key, [page.id for page in gone[at : at + _DROPPED]])
+    for name in dead:
+        engine.store.detach(key, 0, name)
+    return gone
+
+
+def _pins(
+    engine: Engine[Any],
+    key: SessionKey,
+    attachments: Sequence[Attachment],
+    pages: Sequence[PageInfo],
+) -> tuple[list[Pin], set[str]]:
+    """All pins of a session; and the names of the dead among those that keep any of the pages."""
+    pins = read_pins(key, attachments)
+    keeping = [pin for pin in pins if any(page.id in pin.pages for page in pages)]
+    return pins, dead_pins(engine, key, keeping)
+
+
+def _let_go(engine: Engine[Any], owner: SessionKey, target: SessionKey) -> None:
+    """Remove the pins of a fork, and the pages of a deleted owner that nothing else needs."""
+    try:
+        if let_go(engine, owner, target):
+            head = read_head(engine.store, owner)
+            if head is not None and head.deleted:
+                prune(engine, owner, None, grace=_NO_GRACE)
+    except (Conflict, Damaged) as exc:
+        log.warning("pins are left", session_id=owner.session_id, reason=str(exc))

@@ -1,0 +1,125 @@
+"""Bodies compressed and decompressed, with Zstandard (RFC 8878), against what precedes them.
+
+Every frame declares its size and has a checksum, so a bomb is refused before it is decompressed,
+and one read against another prefix than it was written against is noticed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import zstandard
+
+from checkpoint.errors import Damaged
+
+C = TypeVar("C")
+
+_LEVEL = 3
+_KEPT = 8  # contexts, of some hundred KB each
+
+# For a turn, which is short, against a prefix, which is not: with tables of the prefix's size and a
+# lazy search it takes fewer bytes than at level 3, and no more time.
+_AGAINST_PREFIX = zstandard.ZstdCompressionParameters(
+    window_log=17,
+    hash_log=15,
+    chain_log=15,
+    search_log=3,
+    min_match=4,
+    target_length=32,
+    strategy=zstandard.STRATEGY_LAZY,
+    write_checksum=True,
+)
+
+
+class _Contexts(Generic[C]):
+    """Contexts by their prefix. Making one costs more than using it, and turns share a prefix.
+
+    A context is taken out while it is used: no two threads ever have the same.
+    """
+
+    def __init__(self, make: Callable[[bytes], C]) -> None:
+        self._make = make
+        self._free: OrderedDict[bytes, C] = OrderedDict()
+
+    def take(self, prefix: bytes) -> C:
+        return self._free.pop(prefix, None) or self._make(prefix)
+
+    def give_back(self, prefix: bytes, context: C) -> None:
+        self._free[prefix] = context
+        while len(self._free) > _KEPT:
+            self._free.popitem(last=False)
+
+
+def _compressor(prefix: bytes) -> zstandard.ZstdCompressor:
+    dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    dictionary.precompute_compress(compression_params=_AGAINST_PREFIX)
+    return zstandard.ZstdCompressor(compression_params=_AGAINST_PREFIX, dict_data=dictionary)
+
+
+def _decompressor(prefix: bytes) -> zstandard.ZstdDecompressor:
+    dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    return zstandard.ZstdDecompressor(dict_data=dictionary)
+
+
+_compressors = _Contexts(_compressor)
+_decompressors = _Contexts(_decompressor)
+
+
+def compress(raw: bytes, prefix: bytes = b"") -> tuple[bytes, bool]:
+    """Compress a body against a prefix; return it, and whether that made it smaller."""
+    if prefix:
+        context = _compressors.take(prefix)
+        frame = context.compress(raw)
+        _compressors.give_back(prefix, context)
+    else:
+        frame = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(raw)
+    return (frame, True) if len(frame) < len(raw) else (raw, False)
+
+
+def compress_for_long(raw: bytes, prefix: bytes, level: int) -> tuple[bytes, bool]:
+    """:func:`compress`, with more time taken to find what is in the prefix."""
+    dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    compressor = zstandard.ZstdCompressor(
+        level=level, write_checksum=True, dict_data=dictionary if prefix else None
+    )
+    frame = compressor.compress(raw)
+    return (frame, True) if len(frame) < len(raw) else (raw, False)
+
+
+def declared_size(body: bytes, *, compressed: bool) -> int:
+    """Bytes a body will have when decompressed, read from its frame without decompressing.
+
+    Raises:
+        Damaged: it is not a Zstandard frame with a declared size and a checksum.
+    """
+    if not compressed:
+        return len(body)
+    try:
+        frame = zstandard.get_frame_parameters(body)
+    except zstandard.ZstdError as exc:
+        raise Damaged(f"the body is not a Zstandard frame ({exc})") from exc
+    if frame.content_size == zstandard.CONTENTSIZE_UNKNOWN or not frame.has_checksum:
+        raise Damaged("the frame of the body declares no size or has no checksum")
+    return int(frame.content_size)
+
+
+def decompress(body: bytes, size: int, prefix: bytes, *, compressed: bool) -> bytes:
+    """The inverse of :func:`compress`, for a body whose declared size was found acceptable.
+
+    Raises:
+        Damaged: it does not decompress to that size, or bytes follow the frame.
+    """
+    if not compressed:
+        return body
+    context = _decompressors.take(prefix) if prefix else zstandard.ZstdDecompressor()
+    try:
+        raw = context.decompress(body, max_output_size=size, allow_extra_data=False)
+    except zstandard.ZstdError as exc:
+        raise Damaged(f"the body cannot be decompressed ({exc})") from exc
+    if prefix:
+        _decompressors.give_back(prefix, context)
+    if len(raw) != size:
+        raise Damaged(f"the body has {len(raw)} bytes and declares {size}")
+    return raw

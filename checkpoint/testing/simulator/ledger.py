@@ -1,0 +1,424 @@
+"""What the store holds by right, noted with each request that it carries out, and the rules.
+
+The ledger sees requests in the order in which they take effect, with those that are never answered
+and those that come twice. Each write is read back from the store there and then, and must be what
+its operation makes of the revision before it. So a revision that was written right once must only
+stay as it is, and what a replica reads must be what the ledger has for that revision.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, NoReturn
+
+from checkpoint._async.checkpointer import AsyncCheckpointer
+from checkpoint.errors import (
+    CheckpointError,
+    Conflict,
+    Damaged,
+    RevisionNotFound,
+    RevisionPruned,
+    SaveUnclear,
+    SessionNotFound,
+    StoreUnavailable,
+    UnsupportedFormat,
+)
+from checkpoint.ids import SessionKey
+from checkpoint.pins import Pin, read_pins
+from checkpoint.record import Header, Kind, Record, read_header
+from checkpoint.segment import RING
+from checkpoint.snapshot import Snapshot
+from checkpoint.store import Attachment, Commit, Page, Pruning
+from checkpoint.testing.simulator.operation import Content, Operation, Seen, Simulated
+from checkpoint.testing.simulator.rot import Part
+
+
+class Violation(AssertionError):
+    """A promise that was broken.
+
+    Attributes:
+        rule: the name of the rule.
+    """
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(f"{rule}: {message}")
+        self.rule = rule
+
+
+def broken(rule: str, message: str) -> NoReturn:
+    """Raise a violation."""
+    raise Violation(rule, message)
+
+
+class Write(NamedTuple):
+    """A record that was committed; ``content`` is None for a tombstone."""
+
+    header: Header
+    content: Content | None
+    operation: Operation | None
+
+    def __str__(self) -> str:
+        return f"revision {self.header.revision} (write {self.header.write_id.hex()[:6]})"
+
+
+@dataclass
+class History:
+    """All revisions of a session that ever were, and which of them were taken out again.
+
+    Attributes:
+        writes: the revisions, from the first.
+        removed: the numbers of those that are gone.
+        labels: for each attachment, the revision it names, and a number of that attachment's own.
+        forgotten: up to here, writes may be forgotten: a header was damaged when a base was made.
+    """
+
+    key: SessionKey
+    writes: list[Write] = field(default_factory=list)
+    removed: set[int] = field(default_factory=set)
+    labels: dict[str, tuple[int, int]] = field(default_factory=dict)
+    forgotten: int = 0
+
+    @property
+    def head(self) -> Write | None:
+        return self.writes[-1] if self.writes else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a session."""
+        return self.head is not None and self.head.content is not None
+
+    def at(self, revision: int) -> Write | None:
+        return self.writes[revision - 1] if 1 <= revision <= len(self.writes) else None
+
+    def kept(self) -> Iterator[Write]:
+        """The revisions that must be readable."""
+        for write in self.writes:
+            if write.content is not None and write.header.revision not in self.removed:
+                yield write
+
+    def since(self, began: int) -> list[Write]:
+        """What was the newest revision at some time since there were ``began`` of them."""
+        return self.writes[max(began - 1, 0) :]
+
+    def was_absent(self, began: int) -> bool:
+        """Whether there was no session at some time since there were ``began`` revisions."""
+        return began == 0 or any(write.content is None for write in self.since(began))
+
+    def remembers(self, write: Write) -> bool:
+        """Whether the session must know of a write of it, if it was recent."""
+        return write.header.revision > self.forgotten
+
+    def turns(self) -> list[Write]:
+        """The turns since the session was created (anew) that are not forgotten, oldest first."""
+        found: list[Write] = []
+        for write in reversed(self.writes[self.forgotten :]):
+            if write.content is None:
+                break
+            if write.header.turn_id is not None:
+                found.append(write)
+        return found[::-1]
+
+
+class Ledger:
+    """Histories and pages of a store, and the rules for what happens to them.
+
+    Args:
+        reader: reads the store itself, with no faults between.
+    """
+
+    def __init__(self, reader: AsyncCheckpointer[Simulated]) -> None:
+        self._reader = reader
+        self._histories: dict[SessionKey, History] = {}
+        self._written: dict[bytes, Write] = {}
+        self._attached = 0
+        self._pins: dict[tuple[SessionKey, str], Pin] = {}
+        self.pages: dict[SessionKey, set[bytes]] = {}
+
+    def of(self, key: SessionKey) -> History:
+        """The history of a session, empty if there never was one."""
+        return self._histories.setdefault(key, History(key))
+
+    def histories(self) -> list[History]:
+        return list(self._histories.values())
+
+    def lengths(self) -> Counter[SessionKey]:
+        """How many revisions each session has had."""
+        return Counter({key: len(found.writes) for key, found in self._histories.items()})
+
+    def find(self, write_id: bytes) -> Write | None:
+        """The write of this id, if it happened."""
+        return self._written.get(write_id)
+
+    # --- what took effect ------------------------------------------------------------------------
+
+    async def saw_commit(self, key: SessionKey, commit: Commit, by: Operation | None) -> None:
+        """A commit was done."""
+        history = self.of(key)
+        header, _ = read_header(commit.record)
+        self._check_place(history, commit, header, by)
+        self._check_pages(key, header)
+        removed = history.removed
+        if header.kind is Kind.TOMBSTONE:
+            removed = {write.header.revision for write in history.writes}
+            content = None
+            history.labels.clear()
+        else:
+            content = await self._read(key, header.revision, newest=True)
+        write = Write(header, content, by)
+        if by is not None:
+            if content not in (allowed := by.expected(history, header)):
+                broken(
+                    "wrong content",
+                    f"{by} wrote {content} as revision {header.revision} of {key}, where "
+                    f"it may write {' or '.join(map(str, allowed)) or 'nothing'}",
+                )
+            by.writes.append(write)
+            if by.rotten and header.kind is not Kind.PATCH:
+                history.forgotten = len(history.writes)
+        history.writes.append(write)
+        history.removed = removed
+        self._written[header.write_id] = write
+
+    def _check_place(
+        self, history: History, commit: Commit, header: Header, by: Operation | None
+    ) -> None:
+        """A write has a place that no other had or has, and is made once."""
+        head, about = history.head, f"write {header.write_id.hex()[:6]} of {by}"
+        if (earlier := self._written.get(header.write_id)) is not None:
+            broken("applied twice", f"{about} was done again; it is {earlier} of {history.key}")
+        if commit.parent != (head.header.write_id if head else None):
+            broken("two children", f"{about} was put on a parent that is not the newest, {head}")
+        if header.revision != len(history.writes) + 1 or commit.head.revision != header.revision:
+            broken("revision used again", f"{about} is revision {header.revision} after {head}")
+        parent = history.at(header.parent_revision)
+        if header.kind is not Kind.PATCH and header.parent_write_id != (
+            parent.header.write_id if parent else b""
+        ):
+            broken("wrong parent", f"{about} names another write than {parent} as its parent")
+        turns = {write.header.turn_id: write for write in history.turns()[-RING:]}
+        if header.turn_id in turns:
+            broken("turn applied twice", f"{about} is the turn of {turns[header.turn_id]} again")
+        if by is None or by.kind in ("live_save", "sweep"):
+            return
+        if any(map(history.remembers, by.writes)):
+            broken("applied twice", f"{about} is the second of its operation")
+
+    async def saw_pruning(
+        self, key: SessionKey, pruning: Pruning, by: Operation | None = None
+    ) -> None:
+        """A pruning was done: what is kept must be as it was."""
+        history = self.of(key)
+        if by is not None and pruning.remove:
+            self._check_rule(history, pruning, by)
+        ranges = [range(first, last + 1) for first, last in pruning.remove]
+        rewritten = {record.revision for record, _ in pruning.records}
+        history.removed |= {
+            write.header.revision
+            for write in history.writes
+            if any(write.header.revision in numbers for numbers in ranges)
+            and write.header.revision not in rewritten
+        }
+        for record, _ in pruning.records:
+            self._rewritten(history, record)
+        for write in history.kept():
+            await self._check_readable(key, write)
+
+    def _check_rule(self, history: History, pruning: Pruning, by: Operation) -> None:
+        """What the rule keeps stays, if it was so all the time."""
+        rule = by.rule
+        if rule is None:
+            broken("kept revision removed", f"{by} has no rule, and removed {pruning.remove}")
+        kept = set()
+        if rule.keep_labelled:
+            labels = by.labels.get(history.key, {})
+            same = {name for name, at in labels.items() if history.labels.get(name) == at}
+            kept = {labels[name][0] for name in same}
+        if rule.keep_last is not None:
+            kept |= {*range(len(history.writes) - rule.keep_last + 1, len(history.writes) + 1)}
+        for first, last in pruning.remove:
+            if gone := kept & {*range(first, last + 1)}:
+                broken("kept revision removed", f"{by} removed {gone}, which {rule} keeps")
+
+    def saw_attachment(self, key: SessionKey, attachment: Attachment) -> None:
+        """An attachment was written."""
+        history = self.of(key)
+        for pin in read_pins(key, [attachment] if history.writes else []):
+            self._pins[key, pin.name] = pin
+        if attachment.name.startswith("label/") and history.alive:
+            self._attached += 1
+            number = int.from_bytes(attachment.data[:8], "big")
+            history.labels[attachment.name] = number, self._attached
+
+    def saw_detachment(self, key: SessionKey, name: str) -> None:
+        """An attachment was removed."""
+        self._pins.pop((key, name), None)
+        self.of(key).labels.pop(name, None)
+
+    def labels(self) -> dict[SessionKey, dict[str, tuple[int, int]]]:
+        """The labels of all sessions."""
+        return {key: found.labels.copy() for key, found in self._histories.items()}
+
+    def _rewritten(self, history: History, record: Record) -> None:
+        header, _ = read_header(record)
+        self._check_pages(history.key, header)
+        write = history.writes[header.revision - 1]
+        history.writes[header.revision - 1] = write._replace(header=header)
+
+    def saw_pages(self, key: SessionKey, pages: Iterable[Page]) -> None:
+        """Pages were written."""
+        self.pages.setdefault(key, set()).update(page.id for page in pages)
+
+    def saw_drop(self, key: SessionKey, ids: Iterable[bytes]) -> None:
+        """Pages were removed: no revision that is kept may name one of them."""
+        self.pages.setdefault(key, set()).difference_update(ids)
+        for history in self._histories.values():
+            for write in history.kept():
+                self._check_pages(history.key, write.header)
+
+    def _check_pages(self, key: SessionKey, header: Header) -> None:
+        for page in header.pages:
+            if page.id not in self.pages.get(page.owner or key, ()):
+                broken(
+                    "page missing",
+                    f"revision {header.revision} of {key} names page {page.id.hex()[:6]} of "
+                    f"{page.owner or key}, which is not there",
+                )
+
+    def check_garbage(self) -> None:
+        """No page is there that no revision names, and no pin of a fork that names one of it."""
+        named: dict[SessionKey, set[bytes]] = {}
+        of_forks: dict[tuple[SessionKey, SessionKey], set[bytes]] = {}
+        for history in self._histories.values():
+            for write in history.kept():
+                for page in write.header.pages:
+                    owner = page.owner or history.key
+                    named.setdefault(owner, set()).add(page.id)
+                    of_forks.setdefault((owner, history.key), set()).add(page.id)
+        for (owner, _), pin in self._pins.items():
+            if of_forks.get((owner, pin.target), set()) & pin.pages:
+                named[owner] |= pin.pages  # it is kept whole for one page of it
+        for key, ids in self.pages.items():
+            if left := ids - named.get(key, set()):
+                broken("garbage", f"pages {[id.hex()[:6] for id in left]} of {key} are left")
+
+    def parts(self, key: SessionKey) -> list[list[Part]]:
+        """What is stored of a session: the newest records, its pages, its attachments."""
+        newest = len(self.of(key).writes)
+        records: list[Part] = [*range(max(1, newest - 3), newest + 1)]
+        pages: list[Part] = sorted(self.pages.get(key, ()))
+        attachments: list[Part] = [name for owner, name in self._pins if owner == key]
+        attachments += self.of(key).labels
+        return [some for some in (records, pages, attachments) if some]
+
+    # --- what replicas are told ------------------------------------------------------------------
+
+    def check_read(
+        self, by: Operation, snapshot: Snapshot, seen: Seen, asked: int | None = None
+    ) -> None:
+        """A replica was given this state of a revision, ``asked`` for or the newest."""
+        history = self.of(SessionKey(snapshot.namespace, snapshot.session_id))
+        write = self._known(by, snapshot)
+        newest = history.since(by.began[history.key])
+        if snapshot.revision != asked and (asked is not None or write not in newest):
+            broken("stale read", f"{by} was given {write} for {asked or 'the newest'}")
+        if not seen.fits(write.content):
+            broken("wrong state", f"{by} was given {seen} for {write}, which is {write.content}")
+
+    def check_saved(self, by: Operation, snapshot: Snapshot, content: Content | None) -> None:
+        """A replica was told that this content is saved (None: it is not known here)."""
+        write = self._known(by, snapshot)
+        if content is not None and write.content != content:
+            broken("lost", f"{by} saved {content}; {write} is {write.content}")
+
+    def _known(self, by: Operation, snapshot: Snapshot) -> Write:
+        write = self.of(SessionKey(snapshot.namespace, snapshot.session_id)).at(snapshot.revision)
+        if write is None or write.header.write_id.hex() != snapshot.write_id:
+            broken("lost", f"{by} was told of revision {snapshot.revision}, but there is {write}")
+        return write
+
+    def check_refused(self, by: Operation, error: CheckpointError) -> None:
+        """A replica was told that its operation failed; there must be a reason."""
+        about = f"{by} failed with {type(error).__name__}: {error}"
+        key = SessionKey(error.namespace or by.key.namespace, error.session_id or by.key.session_id)
+        history, began = self.of(key), by.began[key]
+        match error:
+            case SaveUnclear() | StoreUnavailable():
+                right = by.troubled or by.rotten
+            case Damaged() | UnsupportedFormat():
+                right = by.rotten
+            case Conflict():
+                right = not any(map(history.remembers, by.writes))
+            case SessionNotFound():
+                right = history.was_absent(began)
+            case RevisionPruned():
+                write = history.at(error.revision or 0)
+                gone = write and (write.content is None or write.header.revision in history.removed)
+                right = bool(gone)
+            case RevisionNotFound():
+                right = error.revision is None or error.revision > began
+            case _:
+                broken("damage not noticed" if by.rotten else "unexpected error", about)
+        if not right:
+            broken(_RULES[type(error)], about)
+
+    # --- what the store holds --------------------------------------------------------------------
+
+    async def check_all(self) -> None:
+        """Walk all that the store holds: each revision is what the ledger has, or is gone."""
+        for history in self.histories():
+            for write in history.writes:
+                if write.content is not None and write.header.revision not in history.removed:
+                    await self._check_readable(history.key, write)
+                else:
+                    await self._check_gone(history, write)
+            await self._check_listed(history)
+
+    async def _check_readable(self, key: SessionKey, write: Write) -> None:
+        content = await self._read(key, write.header.revision)
+        if content != write.content:
+            broken("wrong state", f"{write} of {key} is {content}, was {write.content}")
+
+    async def _check_gone(self, history: History, write: Write) -> None:
+        revision = write.header.revision
+        try:
+            await self._reader.restore(history.key.session_id, revision=revision)
+        except (SessionNotFound, RevisionPruned):
+            return
+        except CheckpointError as exc:
+            broken("unreadable", f"{write} of {history.key} is gone, which is told as {exc!r}")
+        broken("wrong state", f"{write} of {history.key} is gone, and can be restored")
+
+    async def _check_listed(self, history: History) -> None:
+        try:
+            listed = await self._reader.history(history.key.session_id)
+        except SessionNotFound:
+            listed = []
+        there = [(snapshot.revision, snapshot.write_id) for snapshot in reversed(listed)]
+        kept = [(write.header.revision, write.header.write_id.hex()) for write in history.kept()]
+        if there != kept or bool(listed) != history.alive:
+            broken("wrong history", f"{history.key} lists {there}, and keeps {kept}")
+
+    async def _read(self, key: SessionKey, revision: int, *, newest: bool = False) -> Content:
+        """The content of a revision; the newest is read as replicas do, with a cache."""
+        try:
+            asked = None if newest else revision
+            restored = await self._reader.restore(key.session_id, revision=asked)
+        except (CheckpointError, LookupError) as exc:
+            broken("unreadable", f"revision {revision} of {key}: {exc!r}")
+        if restored.revision != revision:
+            broken("unreadable", f"revision {revision} of {key} is told as {restored.revision}")
+        return Content.of(restored.state)
+
+
+_RULES: dict[type[Any], str] = {
+    SaveUnclear: "error without a cause",
+    StoreUnavailable: "error without a cause",
+    Damaged: "unreadable",
+    UnsupportedFormat: "unreadable",
+    Conflict: "false conflict",
+    SessionNotFound: "false absence",
+    RevisionPruned: "false absence",
+    RevisionNotFound: "false absence",
+}

@@ -1,0 +1,170 @@
+"""What replicas do to sessions, as far as the rules must know: states, edits, operations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, MutableSequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from checkpoint.ids import SessionKey
+from checkpoint.memory import Memory
+from checkpoint.record import Header
+from checkpoint.retention import Retention
+from checkpoint.state import AgentState
+
+if TYPE_CHECKING:
+    from checkpoint.testing.simulator.ledger import History, Write
+
+
+class Simulated(AgentState, schema="simulated", version=1):
+    """The state of the sessions: each item of the memory tells which operation put it there."""
+
+    config: dict[str, str] = {}
+    memory: Memory[str] = Memory()
+    cursors: dict[str, int] = {}
+
+
+class Content(NamedTuple):
+    """A state as the rules compare it: the items of the memory, and how many edits made it."""
+
+    items: tuple[str, ...] = ()
+    edits: int = 0
+
+    @classmethod
+    def of(cls, state: Simulated) -> Content:
+        return cls(tuple(state.memory), state.cursors.get("edits", 0))
+
+    def __str__(self) -> str:
+        return f"{len(self.items)} items, {named(self.items)}, after {self.edits} edits"
+
+    def new_state(self) -> Simulated:
+        """A state of this content."""
+        cursors = {"edits": self.edits} if self.edits else {}
+        return Simulated(memory=Memory(self.items), cursors=cursors)
+
+
+class Seen(NamedTuple):
+    """What is loaded of a state: the end of its memory, and how long all of it is."""
+
+    length: int
+    tail: tuple[str, ...]
+    edits: int
+
+    @classmethod
+    def of(cls, state: Simulated, window: int | None = None) -> Seen:
+        """What must be loaded of a state restored with this window; it can be looked at."""
+        length = len(state.memory)
+        tail = state.memory[max(0, length - window) :] if window is not None else state.memory
+        return cls(length, tuple(tail), state.cursors.get("edits", 0))
+
+    def fits(self, content: Content | None) -> bool:
+        """Whether it is part of this content."""
+        if content is None:
+            return False
+        end = content.items[len(content.items) - len(self.tail) :]
+        return self == Seen(len(content.items), end, content.edits)
+
+    def __str__(self) -> str:
+        return f"{self.length} items, {named(self.tail)}, after {self.edits} edits"
+
+
+def named(items: Iterable[str]) -> str:
+    """Items for people: the names of the last ones."""
+    names = [item.partition(" ")[0] for item in items]
+    return " ".join(names if len(names) <= 8 else [f"({len(names) - 8} more)", *names[-8:]])
+
+
+class Edit(NamedTuple):
+    """A change of a state, which is the same whenever it is made of the same state.
+
+    Attributes:
+        kind: append, insert, replace, or trim (items at the front go).
+        items: the new items.
+        place: where in the memory, from 0 to 1.
+    """
+
+    kind: str
+    items: tuple[str, ...]
+    place: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {len(self.items)} items at {self.place:.2f}"
+
+    def make(self, state: Simulated) -> None:
+        """Change a state in place."""
+        self._change(state.memory)
+        state.cursors["edits"] = state.cursors.get("edits", 0) + 1
+
+    def of(self, content: Content) -> Content:
+        """What it makes of a content."""
+        items = list(content.items)
+        self._change(items)
+        return Content(tuple(items), content.edits + 1)
+
+    def _change(self, items: MutableSequence[str]) -> None:
+        at = int(self.place * len(items))
+        if self.kind == "trim":
+            del items[:at]
+        if self.kind == "replace":
+            items[at : at + len(self.items)] = self.items
+        elif self.kind == "insert":
+            for item in self.items:
+                items.insert(at, item)
+        else:
+            items.extend(self.items)
+
+
+def draw_edit(rng: Random, name: str, most: int = 4) -> Edit:
+    """An edit whose items carry this name, short or long, and of which there are a few at most."""
+    kind = rng.choices(("append", "insert", "replace", "trim"), (12, 1, 2, 3))[0]
+    items = []
+    for number in range(rng.randint(1, most)):
+        size = rng.choices((0, 40, 300, 2000), (4, 6, 6, 1))[0]
+        items.append(f"{name}.{number} {rng.randbytes(rng.randint(0, size) // 2).hex()}")
+    return Edit(kind, tuple(items), rng.random() * (0.7 if kind == "trim" else 1.0))
+
+
+@dataclass(eq=False)
+class Operation:
+    """One call of a replica to its checkpointer.
+
+    Attributes:
+        number: of the operation in its run.
+        replica: the name of the replica.
+        kind: what it does, such as ``run``.
+        key: the session.
+        began: how many revisions each session had had when it began.
+        expected: given the session's history and the header of a record, the contents that a write
+            of this operation may have there; None stands for a tombstone.
+        result: what a turn returned, if it is stored.
+        rule: by which it removes revisions, if it does.
+        labels: those of each session when it began, and the revisions they name.
+        troubled: a request was lost or answered wrong on purpose, so it may fail.
+        rotten: it was given bytes that had flipped, so it may find that out.
+        last_step: the last request of it that changes something.
+        writes: those of its writes that happened.
+    """
+
+    number: int
+    replica: str
+    kind: str
+    key: SessionKey
+    began: Counter[SessionKey]
+    expected: Callable[[History, Header], list[Content | None]] = lambda history, header: []
+    result: Any = None
+    rule: Retention | None = None
+    labels: dict[SessionKey, dict[str, tuple[int, int]]] = field(default_factory=dict)
+    troubled: bool = False
+    rotten: bool = False
+    last_step: str = ""
+    writes: list[Write] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"#{self.number} {self.kind} {self.key.session_id}"
+
+
+CURRENT: ContextVar[Operation | None] = ContextVar("operation", default=None)
+"""The operation that the running task is about."""

@@ -1,0 +1,107 @@
+"""A replica: a process that serves sessions, is killed at any time, and started again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from checkpoint._async.checkpointer import AsyncCheckpointer
+from checkpoint.cache import CACHE_BYTES, Cache
+from checkpoint.keywatch import KeyWatch
+from checkpoint.options import MAX_BYTES, Options
+from checkpoint.record import Writer
+from checkpoint.schema import ModelSchema
+from checkpoint.store import AsyncStore
+from checkpoint.testing.simulator.network import Link
+from checkpoint.testing.simulator.operation import Simulated
+from checkpoint.testing.simulator.workers import Live, Worker
+
+if TYPE_CHECKING:
+    from checkpoint.testing.simulator.world import World
+
+NAMESPACE = "simulated"
+_BEGIN = 1_700_000_000  # seconds since 1970 at which all runs begin
+
+
+class _Options(Options[Simulated]):
+    """Options whose writer is that of the simulation: a process id would change the trace."""
+
+    def writer(self) -> Writer:
+        name, _, process = self.replica.partition("/")
+        return Writer("simulated", int(process), name)
+
+
+def clock(now: Callable[[], float], offset: float = 0.0) -> Callable[[], int]:
+    """A clock in microseconds since 1970, off by so many seconds."""
+    return lambda: int((_BEGIN + now() + offset) * 1e6)
+
+
+def checkpointer(
+    store: AsyncStore, clock: Callable[[], int], name: str, cache_bytes: int
+) -> AsyncCheckpointer[Simulated]:
+    """A checkpointer as ``open_async`` makes it, with a clock of its own."""
+    options = _Options(
+        store="simulated",
+        schema=ModelSchema(Simulated),
+        namespace=NAMESPACE,
+        replica=name,
+        max_bytes=MAX_BYTES,
+        adapter=None,
+        watch=KeyWatch(),
+        cache=Cache(cache_bytes),
+        clock=clock,
+    )
+    return AsyncCheckpointer(store, options)
+
+
+class Replica:
+    """One replica through all its processes.
+
+    Attributes:
+        name: of the replica.
+        process: how many processes it has had.
+        checkpointer: that of its process.
+        lives: states that its process keeps over several turns.
+    """
+
+    def __init__(self, world: World, name: str, workers: int) -> None:
+        self.name = name
+        self.process = 0
+        self.checkpointer: AsyncCheckpointer[Simulated]
+        self.lives: list[Live] = []
+        self._world = world
+        self._workers = workers
+        self._offset = 0.0
+        self._cache_bytes = world.rng.choice((0, 20_000, CACHE_BYTES))
+        self.set_clock()
+
+    async def serve(self) -> None:
+        """Work, in one process after the other, until there is nothing more to do."""
+        while self._world.operations_left > 0:
+            self.process += 1
+            link = self._world.connect(f"{self.name}/{self.process}")
+            self.checkpointer = checkpointer(link, self.clock, link.name, self._cache_bytes)
+            self.lives = []
+            loop = asyncio.get_running_loop()
+            tasks = [
+                loop.create_task(Worker(self._world, self).work()) for _ in range(self._workers)
+            ]
+            link.on_crash = lambda link=link, tasks=tasks: _end(link, tasks)  # type: ignore[misc]
+            await asyncio.wait(tasks)
+            await asyncio.sleep(self._world.rng.expovariate(1 / 20))
+
+    def clock(self) -> int:
+        """Microseconds since 1970 by the clock of this replica's host."""
+        return clock(self._world.now, self._offset)()
+
+    def set_clock(self) -> None:
+        """Set the clock, wrong by no more than the weather allows."""
+        skew = self._world.weather.skew
+        self._offset = self._world.rng.uniform(-skew, skew)
+
+
+def _end(link: Link, tasks: list[asyncio.Task[None]]) -> None:
+    link.cut()
+    for task in tasks:
+        task.cancel()

@@ -1,0 +1,233 @@
+"""A run: replicas, their network and their store, from one seed to a report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from traceback import format_exception
+
+from checkpoint.cache import CACHE_BYTES
+from checkpoint.ids import SessionKey
+from checkpoint.inmemory import InMemoryStore
+from checkpoint.store import AsyncStore, Store
+from checkpoint.testing.simulator import loop as virtual
+from checkpoint.testing.simulator.ledger import Ledger, Violation
+from checkpoint.testing.simulator.network import Link, Network, as_async
+from checkpoint.testing.simulator.operation import Operation
+from checkpoint.testing.simulator.replica import NAMESPACE, Replica, checkpointer, clock
+from checkpoint.testing.simulator.trace import Trace
+from checkpoint.testing.simulator.weather import CALM, HOUR, Weather, draw
+from checkpoint.testing.simulator.workers import WEIGHTS
+
+_OLD = 72 * HOUR
+"""Seconds after which nothing is under way any more, and garbage is to go."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a run.
+
+    Attributes:
+        seed: the run's.
+        violation: the rule that was broken, or another error that nobody expected; None if all
+            went well.
+        trace: what happened.
+        requests: how many the store was sent.
+        revisions: how many were written.
+        operations: how many of each kind were begun.
+    """
+
+    seed: int
+    violation: BaseException | None
+    trace: Trace
+    requests: int
+    revisions: int
+    operations: Counter[str]
+
+
+def simulate(
+    seed: int,
+    *,
+    store: Callable[[], Store | AsyncStore] = InMemoryStore,
+    operations: int = 150,
+    weather: Weather | None = None,
+) -> Report:
+    """Run replicas against a store, with all that follows from the seed.
+
+    Args:
+        seed: decides everything.
+        store: makes the store. It may not use threads, sockets or the clock of the host.
+        operations: how many calls the replicas make together.
+        weather: what goes wrong; drawn by the seed if None.
+
+    Example:
+        >>> simulate(1, operations=10).violation is None
+        True
+    """
+
+    async def main(loop: virtual.VirtualLoop) -> Report:
+        world = World(seed, loop, as_async(store()), operations, weather)
+        return await world.run()
+
+    return virtual.run(seed, main)
+
+
+class World:
+    """All that the parts of a run share.
+
+    Attributes:
+        rng: decides what replicas do, and what happens to them.
+        operations_left: how many more to begin.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        loop: virtual.VirtualLoop,
+        store: AsyncStore,
+        operations: int,
+        weather: Weather | None,
+    ) -> None:
+        self.rng = Random(seed)
+        self.now = loop.time
+        self.weather = weather or draw(self.rng)
+        self._weights = {kind: w * self.rng.choice((0.2, 1, 1, 4)) for kind, w in WEIGHTS.items()}
+        self.trace = Trace(loop.time)
+        self.operations_left = operations
+        reader = checkpointer(store, lambda: 0, "checker/0", CACHE_BYTES)
+        self.ledger = Ledger(reader)
+        self._network = Network(store, self.ledger, self.trace, self.rng, self.weather, self.failed)
+        self._seed = seed
+        self._store = store
+        self._kinds: Counter[str] = Counter()
+        self._failure: asyncio.Future[None] = loop.create_future()
+        self._turns: dict[SessionKey, list[str]] = {}
+        self._labelled: dict[tuple[SessionKey, str], set[int]] = {}
+        self._keys = [
+            SessionKey(NAMESPACE, f"s{number}") for number in range(self.rng.choice((1, 2, 4, 8)))
+        ]
+
+    async def run(self) -> Report:
+        """Let replicas work until all is done; then check all that is stored."""
+        loop = asyncio.get_running_loop()
+        self.trace.add("world", f"seed {self._seed}: {self.weather}")
+        names = "abcd"[: self.rng.randint(2, 4)]
+        replicas = [Replica(self, name, self.rng.randint(1, 2)) for name in names]
+        work = loop.create_task(self._all(replicas))
+        await asyncio.wait([work, self._failure], return_when=asyncio.FIRST_COMPLETED)
+        if work.done() and not self._failure.done():
+            try:
+                work.result()
+            except Exception as exc:  # noqa: BLE001  # told in the report, whatever it is
+                self.failed(exc)
+        failure = self._failure.exception() if self._failure.done() else None
+        if failure is not None:
+            where = "" if isinstance(failure, Violation) else "".join(format_exception(failure))
+            self.trace.add("world", f"{type(failure).__name__}: {failure}\n{where}".rstrip())
+        return Report(
+            seed=self._seed,
+            violation=failure,
+            trace=self.trace,
+            requests=self._network.requests,
+            revisions=sum(self.ledger.lengths().values()),
+            operations=self._kinds,
+        )
+
+    async def _check_the_end(self) -> None:
+        """Check all that is stored; then, when all is old, that no garbage stays."""
+        await self.ledger.check_all()
+        await asyncio.sleep(_OLD)
+        link = self.connect("janitor/1")
+        janitor = checkpointer(link, clock(self.now), link.name, CACHE_BYTES)
+        for _ in range(3):  # what a fork lets go is for the next round
+            async for pruned in janitor.sweep():
+                if pruned.problem is not None:
+                    raise pruned.problem
+        await self.ledger.check_all()
+        self.ledger.check_garbage()
+
+    async def _all(self, replicas: list[Replica]) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.create_task(replica.serve()) for replica in replicas))
+        self._network.weather = CALM
+        self._network.rot.heal()
+        await self._network.idle()
+        await self._check_the_end()
+
+    def failed(self, failure: BaseException) -> None:
+        """End the run: a rule was broken."""
+        if not self._failure.done():
+            self._failure.set_exception(failure)
+
+    def connect(self, process: str) -> Link:
+        """A way to the store for a new process."""
+        self.trace.add(process, "starts")
+        return Link(self._network, process)
+
+    # --- chance ----------------------------------------------------------------------------------
+
+    def begin(self, replica: str) -> Operation:
+        """The next operation: of any kind, on any session."""
+        (kind,) = self.rng.choices([*self._weights], [*self._weights.values()])
+        key = self._some_session(kind)
+        interrupted = self._network.interrupted
+        if interrupted and self.rng.random() < 0.8:
+            key = interrupted.pop()
+            kind = self.rng.choice(("prune", "prune", "prune", "prune", "fork", "delete", kind))
+        if self.rng.random() < self.weather.rot:
+            self._rot()
+        self.operations_left -= 1
+        self._kinds[kind] += 1
+        op = Operation(self._kinds.total(), replica, kind, key, self.ledger.lengths())
+        op.labels = self.ledger.labels()
+        return op
+
+    def _some_session(self, kind: str) -> SessionKey:
+        """Some sessions are busy, and others are not; upkeep comes to all."""
+        if kind in ("prune", "fork", "delete"):
+            return self.rng.choice(self._keys)
+        return self._keys[int(len(self._keys) * self.rng.random() ** 2)]
+
+    def _rot(self) -> None:
+        """Flip a byte somewhere, or give all back."""
+        key = self.rng.choice(self._keys)
+        if self.rng.random() < 0.5:
+            self._network.rot.heal()
+        elif parts := self.ledger.parts(key):
+            part = self.rng.choice(self.rng.choice(parts))
+            self._network.rot.flip(key, part)
+            self.trace.add("world", f"a byte flips in {part!r} of {key}")
+
+    def other_session(self, key: SessionKey) -> SessionKey:
+        """Another session, or one that there never was."""
+        others = [other for other in self._keys if other != key]
+        gone = [other for other in others if not self.ledger.of(other).alive]
+        if gone and self.rng.random() < 0.5:
+            return self.rng.choice(gone)
+        if not others or (self.rng.random() < 0.2 and len(self._keys) < 8):
+            others = [SessionKey(NAMESPACE, f"s{len(self._keys)}")]
+            self._keys += others
+        return self.rng.choice(others)
+
+    def turn_id(self, key: SessionKey) -> str | None:
+        """None, a new turn's, or that of a turn that was delivered before."""
+        if self.rng.random() < 0.5:
+            return None
+        turns = self._turns.setdefault(key, [])
+        if turns and self.rng.random() < 0.4:
+            return self.rng.choice(turns[-5:])
+        turns.append(f"turn-{self._kinds.total()}")
+        return turns[-1]
+
+    def labelled(self, key: SessionKey, label: str) -> set[int]:
+        """The revisions that this label was ever given to."""
+        return self._labelled.setdefault((key, label), set())
+
+    def pause(self) -> float:
+        """Seconds between two operations."""
+        if self.rng.random() < self.weather.idle:
+            return self.rng.expovariate(1 / (2 * HOUR))
+        return self.rng.expovariate(1 / self.rng.choice((0.01, 0.1, 3.0)))
