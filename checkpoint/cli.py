@@ -65,7 +65,10 @@ def _time(text: str) -> dt.timedelta:
     match = re.fullmatch(r"(\d{1,9})([smhdw])", text)
     if match is None:
         raise typer.BadParameter("a time is a number and s, m, h, d or w, such as 30d")
-    return dt.timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return dt.timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except OverflowError as exc:
+        raise typer.BadParameter("this time is too long") from exc
 
 
 def _tell_version(wanted: bool) -> None:
@@ -261,7 +264,8 @@ def prune(
         )
     with _open(url, namespace) as looking:
         next(looking.sessions(), None)  # a mistyped name is an error, and creates no file
-    with checkpoint.open(url, namespace=namespace) as cp:
+    opened = _open(url, namespace) if dry_run else checkpoint.open(url, namespace=namespace)
+    with opened as cp:
         if session is None:
             with progress("sessions pruned", silent=as_json) as advance:
                 all_of_them = cp.sweep(rule, dry_run=dry_run, grace=grace)

@@ -25,6 +25,8 @@ from checkpoint.schema import DictState
 # A place while walking: the place above and the key in it. A list is made of it only to be told.
 Place = tuple["Place", object] | None
 
+_ABSENT = object()
+
 
 class Difference(NamedTuple):
     """Where two values part, and how, in words that finish "memory[3]: …"."""
@@ -158,7 +160,11 @@ def _in_sequence(live: Sequence[Any], rebuilt: Sequence[Any], place: Place) -> D
 
 def _in_memory(live: Memory[Any], rebuilt: Memory[Any], place: Place) -> Difference | None:
     """What is loaded of it: items that stayed in the store are as they were."""
-    for (index, value), (_, other) in zip(live._loaded(), rebuilt._loaded(), strict=False):
+    others = dict(rebuilt._loaded())  # perhaps more: a validator may have looked at them
+    for index, value in live._loaded():
+        other = others.get(index, _ABSENT)
+        if other is _ABSENT:
+            break  # told below: it is shorter
         if value is not other and (found := _difference(value, other, (place, index))):
             return found
     return _in_size(live, rebuilt, place)
@@ -175,9 +181,6 @@ def _in_set(live: AbstractSet[Any], rebuilt: AbstractSet[Any], place: Place) -> 
             told = f"the member {_show(member)} would come back as {_show(other)}"
             return Difference(_path(place), told)
     return _in_size(live, rebuilt, place)
-
-
-_ABSENT = object()
 
 
 def _in_size(live: Any, rebuilt: Any, place: Place) -> Difference | None:

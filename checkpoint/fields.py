@@ -16,6 +16,8 @@ from typing import Any
 
 from pydantic import BaseModel, RootModel
 
+from checkpoint.memory import Memory
+
 
 def describe(model: type[BaseModel]) -> dict[str, str]:
     """Flatten a model to ``path -> type``.
@@ -48,7 +50,7 @@ def memory_paths(model: type[BaseModel], above: tuple[type, ...] = ()) -> Iterat
         for cls in [typing.get_origin(arm) or arm for arm in arms]:
             if not isinstance(cls, type) or field.exclude:
                 continue
-            if cls.__name__ == "Memory":
+            if issubclass(cls, Memory):
                 yield (name,)
             elif issubclass(cls, BaseModel) and cls not in above and not issubclass(cls, RootModel):
                 yield from ((name, *path) for path in memory_paths(cls, (*above, model)))
@@ -177,7 +179,7 @@ def _classes_inside(annotation: Any, found: set[type]) -> set[type]:
 
 
 def _name(cls: type) -> str:
-    return "list" if cls.__name__ == "Memory" else cls.__name__
+    return "list" if issubclass(cls, Memory) else cls.__name__
 
 
 def _members(cls: type) -> list[tuple[str, Any, bool]]:

@@ -156,6 +156,15 @@ class NewItems(Node):
             for item in decode(array(piece))
         ]
 
+    def __iter__(self) -> Iterator[Any]:
+        """The items, decoded, for a validator that runs before that of the memory."""
+        from checkpoint.window import whole
+
+        return iter(whole(self))
+
+    def __getitem__(self, index: Any) -> Any:
+        return list(self)[index]
+
     def size(self) -> int:
         """Bytes of the items that are loaded."""
         return sum(len(item) for piece in self.pieces if isinstance(piece, list) for item in piece)

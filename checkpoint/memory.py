@@ -220,7 +220,7 @@ class Memory(MutableSequence[T]):
             return cls._of(built(value, _numbered(validate)))
         if isinstance(value, Memory):
             if value._lazy is not None:
-                return cls._of(value._lazy.copy(validate))
+                return cls._of(value._lazy.copy(validate, _numbered(validate)))
             return cls(validate(list(value._list)))
         return cls(validate(value))
 

@@ -42,9 +42,7 @@ class PageData:
 
     @cached_property
     def items(self) -> list[bytes]:
-        """The encoded items, for a page of a list; LookupError where it could not be read."""
-        if not self.raw:
-            raise LookupError("this page could not be read")
+        """The encoded items, for a page of a list."""
         return split_array(self.raw)
 
 

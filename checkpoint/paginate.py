@@ -8,7 +8,7 @@ small after a hundred thousand items as after a hundred.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -61,6 +61,7 @@ def paginate(
     version: int,
     pages: Pages,
     spilled: Iterable[PageRef],
+    without: Collection[bytes] = (),
 ) -> Layout:
     """Lay a document out.
 
@@ -68,13 +69,14 @@ def paginate(
         key: the session that is to own the new pages.
         nonce: 8 bytes that no other write of this session used.
         version: of the schema.
-        pages: those at hand: of what was touched, at least. One without content cannot be used.
+        pages: those at hand: of what was touched, at least.
         spilled: pages of big values of the revision before, to be named again where they fit.
+        without: ids of pages that cannot be read; no new page is compressed against one.
 
     Raises:
         AnchorNeeded: lay it out again with that page at hand.
     """
-    paginator = _Paginator(key, nonce, version, pages, spilled)
+    paginator = _Paginator(key, nonce, version, pages, spilled, without)
     live, stored = paginator.lay(document)
     return Layout(live, stored, paginator.written, paginator.made, tuple(paginator.spilled))
 
@@ -87,11 +89,13 @@ class _Paginator:
         version: int,
         pages: Pages,
         spilled: Iterable[PageRef],
+        without: Collection[bytes],
     ) -> None:
         self._key = key
         self._nonce = nonce
         self._version = version
         self._pages = pages
+        self._without = without
         known = [(ref, pages[ref.id].raw) for ref in spilled if ref.id in pages]
         self._known = {_digest(raw): ref for ref, raw in known}
         self._starts = {start for _, raw in known for start in _first_name(raw)}
@@ -201,9 +205,7 @@ class _Paginator:
             return None
         anchor = pages[-1].anchor or pages[-1]
         group = {page.id for page in pages if anchor in (page, page.anchor)}
-        known = self._pages.get(anchor.id)
-        is_usable = known is None or bool(known.raw)
-        return anchor if is_usable and len(group) < ANCHORED else None
+        return anchor if len(group) < ANCHORED and anchor.id not in self._without else None
 
     def _gathered(self, runs: list[PageRun | list[bytes]]) -> list[PageRun | list[bytes]]:
         """Runs before the end of a list; edited items between pages gathered into new ones.
@@ -217,7 +219,7 @@ class _Paginator:
         found = ItemList()
         for run in runs:
             data = self._pages.get(run.page.id) if isinstance(run, PageRun) else None
-            if isinstance(run, PageRun) and data and data.raw and run.size < len(data.items):
+            if isinstance(run, PageRun) and data is not None and run.size < len(data.items):
                 found.extend(data.items[run.start : run.start + run.size])
             else:
                 found.extend(run)

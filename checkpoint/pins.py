@@ -6,7 +6,7 @@ name of its own, and never changed. It outlives the deletion of the owner.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from checkpoint.codec import DecodeError, decode, encode
@@ -92,9 +92,9 @@ def shared_pages(source: SessionKey, pages: Iterable[PageRef]) -> dict[SessionKe
     return shared
 
 
-def pinned_pages(pins: Iterable[Pin], dead: Collection[str] = ()) -> set[bytes]:
-    """The pages that pins keep, without those of the names in ``dead``."""
-    return {id for pin in pins if pin.name not in dead for id in pin.pages}
+def pinned_pages(pins: Iterable[Pin], needed: Mapping[str, Collection[bytes]] = {}) -> set[bytes]:
+    """The pages that pins keep: those that are known to be ``needed`` by name, or all of a pin."""
+    return {id for pin in pins for id in needed.get(pin.name, pin.pages)}
 
 
 def is_undecided(pin: Pin, head: bytes, now: int) -> bool | None:

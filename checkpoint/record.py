@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
@@ -194,10 +195,8 @@ def _header(stored: dict[Any, Any]) -> Header:
         kind=Kind(stored[_KIND]),
         write_id=_checked(bytes, stored[_WRITE_ID]),
         saved_at=_checked(int, stored[_SAVED_AT]),
-        writer=Writer(_checked(str, host), _checked(int, pid), _checked(str, name)),
-        schema=SchemaId(
-            _checked(str, schema_name), _checked(int, version), _checked(bytes, fingerprint)
-        ),
+        writer=_writer(host, pid, name),
+        schema=_schema_id(schema_name, version, fingerprint),
         parent_revision=_checked(int, stored.get(_PARENT_REVISION, revision - 1)),
         parent_write_id=_checked(bytes, stored.get(_PARENT_WRITE_ID, b"")),
         parent_digest=_checked(bytes, stored.get(_PARENT_DIGEST, b"")),
@@ -206,6 +205,16 @@ def _header(stored: dict[Any, Any]) -> Header:
         recent=tuple(_recent(*entry) for entry in stored.get(_RECENT, ())),
         pages=_pages(stored.get(_PAGES, ())),
     )
+
+
+@lru_cache(maxsize=64, typed=True)  # the same in record after record
+def _writer(host: object, pid: object, name: object) -> Writer:
+    return Writer(_checked(str, host), _checked(int, pid), _checked(str, name))
+
+
+@lru_cache(maxsize=64, typed=True)
+def _schema_id(name: object, version: object, fingerprint: object) -> SchemaId:
+    return SchemaId(_checked(str, name), _checked(int, version), _checked(bytes, fingerprint))
 
 
 def _grouped(pages: tuple[PageRef, ...]) -> list[list[Any]]:

@@ -108,7 +108,7 @@ class ModelSchema(Generic[S]):
         if not isinstance(version, int) or version < 1:
             raise InvalidOption(f"a schema version is an integer from 1 up, not {version!r}")
         self.fields = describe(self._model)
-        self.memories = tuple(memory_paths(self._model))
+        self.memories = tuple(dict.fromkeys(memory_paths(self._model)))
         self.id = SchemaId(name, version, _fingerprint(self.fields))
 
     def dump(self, state: S, key: SessionKey, saved: Any) -> Any:

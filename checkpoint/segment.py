@@ -289,7 +289,8 @@ def survey(key: SessionKey, segment: Segment) -> Tip:
                 continue  # its write is not remembered; it is the newest that counts
             exc.namespace, exc.session_id, exc.revision = *key, record.revision
             raise
-        recent += [*header.recent, header.as_recent()]
+        # What a turn returned is in the body: whoever asks is told that it cannot be had.
+        recent += [*header.recent, header.as_recent(b"" if header.turn_id else None)]
     assert header is not None
     digest = records[-1].body[-envelope.DIGEST_SIZE :]
     return Tip(header, digest, tuple(recent), epoch=segment.head.epoch)

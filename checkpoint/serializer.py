@@ -7,6 +7,7 @@ memory that were never loaded are not looked at: they are what they were.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
@@ -119,7 +120,7 @@ class Draft(NamedTuple):
         for lazy, new, path in self.left:
             saved = list_at(self.origin.document, path)
             assert saved is not None
-            lazy.saved(new, saved)
+            lazy.saved(new, saved, self.origin.pages)
 
 
 def plan(
@@ -132,6 +133,7 @@ def plan(
     tip: Tip | None,
     result: dict[int, Any] | None = None,
     max_bytes: int,
+    without: Collection[bytes] = (),
 ) -> Draft | None:
     """Plan the save of a state.
 
@@ -141,6 +143,7 @@ def plan(
         tip: the segment to go on: the origin's own, or for a branch, that of the head.
         result: ``{RESULT: value}`` to keep what the turn returned.
         max_bytes: limit for the encoded document.
+        without: see :func:`checkpoint.paginate.paginate`, which may raise ``AnchorNeeded``.
 
     Returns:
         The draft; None when the state is what its origin is and there is no result to keep.
@@ -171,7 +174,7 @@ def plan(
         origin.pages,
         origin.spilled,
     )
-    draft = seal_content(key, content, tip, max_bytes)
+    draft = seal_content(key, content, tip, max_bytes, without)
     left = tuple(
         (lazy, new, path)
         for path, lazy in schema.lazy(state)
@@ -180,7 +183,13 @@ def plan(
     return draft._replace(left=left)
 
 
-def seal_content(key: SessionKey, content: Content, tip: Tip | None, max_bytes: int) -> Draft:
+def seal_content(
+    key: SessionKey,
+    content: Content,
+    tip: Tip | None,
+    max_bytes: int,
+    without: Collection[bytes] = (),
+) -> Draft:
     """Seal a save on a tip, as a patch where it can be one and is worth it, or as a base."""
     header = content.header
     if tip is not None and content.operations is not None:
@@ -199,6 +208,7 @@ def seal_content(key: SessionKey, content: Content, tip: Tip | None, max_bytes: 
         header.schema.version,
         content.pages,
         content.spilled,
+        without,
     )
     body, named = base_body(layout.stored, content.fields, content.result)
     record, after = seal(key, header._replace(pages=named), body, tip, max_bytes)
@@ -229,7 +239,7 @@ def unsaved(
     for path, lazy in schema.lazy(state):
         saved = list_at(document, path)
         assert saved is not None
-        lazy.saved(value_at(plain, path), saved)
+        lazy.saved(value_at(plain, path), saved, before.pages)
     return Origin(document, tip, True, before.pages, before.spilled)
 
 
@@ -239,12 +249,13 @@ def seal_base(
     loaded: Loaded,
     tip: Tip | None,
     max_bytes: int,
+    without: Collection[bytes] = (),
 ) -> Draft:
     """Seal the document of another revision as it is, for a fork or a rollback."""
     content = Content(
         header, loaded.document, None, loaded.fields, {}, loaded.pages, loaded.spilled
     )
-    return seal_content(key, content, tip, max_bytes)
+    return seal_content(key, content, tip, max_bytes, without)
 
 
 def owned_by(owner: SessionKey, loaded: Loaded) -> Loaded:

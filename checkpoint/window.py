@@ -25,16 +25,30 @@ class Source(NamedTuple):
     """Where a session's pages come from.
 
     Attributes:
-        key: the session.
+        key, revision: what was restored.
         path: where the memory is in the state.
-        pages: those at hand, by id; all that is fetched is put here.
-        fetch: fetches pages; asynchronous code has to await what it returns.
+        pages: those at hand, by id.
+        fetch: fetches pages into ``pages``; asynchronous code has to await what it returns.
     """
 
     key: SessionKey
+    revision: int
     path: tuple[str, ...]
     pages: dict[bytes, PageData]
-    fetch: Callable[[Sequence[PageRef]], Any]
+    fetch: Callable[[Sequence[PageRef], dict[bytes, PageData]], Any]
+
+    def get(self, refs: Sequence[PageRef], told: str) -> None:
+        """Have pages at hand.
+
+        Raises:
+            NotLoaded: this is asynchronous code.
+        """
+        missing = [ref for ref in refs if ref.id not in self.pages]
+        if missing:
+            fetching = self.fetch(missing, self.pages)
+            if hasattr(fetching, "__await__"):
+                fetching.close()
+                raise NotLoaded(told, **self.key._asdict())
 
 
 class LazyItems:
@@ -64,10 +78,14 @@ class LazyItems:
     def __len__(self) -> int:
         return sum(map(len, self.pieces))
 
-    def copy(self, each: Callable[[list[Any]], list[Any]] = list) -> LazyItems:
-        """Another, with ``each`` list of loaded items copied."""
+    def copy(
+        self,
+        each: Callable[[list[Any]], list[Any]] = list,
+        validate: Callable[[list[Any], int], list[Any]] | None = None,
+    ) -> LazyItems:
+        """Another, with ``each`` list of loaded items copied, and perhaps another validator."""
         pieces = [each(piece) if isinstance(piece, list) else piece for piece in self.pieces]
-        return LazyItems(pieces, self.origin, self.source, self.validate)
+        return LazyItems(pieces, self.origin, self.source, validate or self.validate)
 
     # --- looking ---------------------------------------------------------------------------------
 
@@ -93,24 +111,21 @@ class LazyItems:
             NotLoaded: this is asynchronous code.
         """
         missing, wanted = self._missing(start, stop)
-        if missing:
-            fetching = self.source.fetch(missing)
-            if hasattr(fetching, "__await__"):
-                fetching.close()
-                raise NotLoaded(
-                    f"items {start} to {stop - 1} of {len(self)} are not loaded yet; in "
-                    f"asynchronous code, first await memory.load({start}, {stop})",
-                    **self.source.key._asdict(),
-                )
+        self.source.get(
+            missing,
+            f"items {start} to {stop - 1} of {len(self)} are not loaded yet; in asynchronous code, "
+            f"first await memory.load({start}, {stop})",
+        )
         self._fill(wanted)
 
     async def load_async(self, start: int, stop: int) -> None:
         """:meth:`load`, in asynchronous code."""
         missing, wanted = self._missing(start, stop)
-        if missing:
-            fetching = self.source.fetch(missing)
+        while missing:
+            fetching = self.source.fetch(missing, self.source.pages)
             if hasattr(fetching, "__await__"):
                 await fetching
+            missing, wanted = self._missing(start, stop)  # it may have been saved meanwhile
         self._fill(wanted)
 
     def _missing(self, start: int, stop: int) -> tuple[list[PageRef], list[range]]:
@@ -154,7 +169,8 @@ class LazyItems:
             InvalidState: the model's own validation refuses one.
             Damaged: one is no document.
         """
-        key, path, pages, _ = self.source
+        key, revision, path, pages, _ = self.source
+        about: dict[str, Any] = {**key._asdict(), "revision": revision}
         try:
             return self.validate(self.origin.values(span.start, span.stop, pages), place)
         except ValidationError as exc:
@@ -162,14 +178,14 @@ class LazyItems:
             more = f" (and {exc.error_count() - 1} more)" if exc.error_count() > 1 else ""
             raise InvalidState(
                 f"{error['msg']}{more}; the stored value does not fit the model",
-                **key._asdict(),
+                **about,
                 path=format_path((*path, *error["loc"])),
             ) from exc
         except MissingTimeZone as exc:
-            raise InvalidState(str(exc), **key._asdict(), path=format_path(path)) from exc
+            raise InvalidState(str(exc), **about, path=format_path(path)) from exc
         except DecodeError as exc:
             told = f"an item cannot be decoded ({exc})"
-            raise Damaged(told, **key._asdict(), path=format_path(path)) from exc
+            raise Damaged(told, **about, path=format_path(path)) from exc
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[range | list[Any], int, int]]:
         """The pieces that lie in a range, each with the range inside of it."""
@@ -199,13 +215,16 @@ class LazyItems:
         pieces = [dump(piece) if isinstance(piece, list) else piece for piece in self.pieces]
         return NewItems(pieces, self.origin, self.source)
 
-    def saved(self, new: NewItems, origin: ItemList) -> None:
+    def saved(self, new: NewItems, origin: ItemList, pages: dict[bytes, PageData]) -> None:
         """What was left alone is from now on told by its position in the list just saved.
 
         Args:
             new: what was saved; items may have been loaded or changed since.
             origin: the list as it was saved.
+            pages: those that its next save is compared with; what is loaded is put there.
         """
+        if self.origin is not new.origin:
+            return  # it was told before
         moved: list[tuple[range, int]] = []
         at = 0
         for piece in new.pieces:
@@ -222,6 +241,21 @@ class LazyItems:
                 pieces.append(range(first + by, last + by))
         self.pieces = _joined(pieces)
         self.origin = origin
+        self.source = self.source._replace(pages=pages)
+
+
+def whole(new: NewItems) -> list[Any]:
+    """All items, decoded but not validated."""
+    found: list[Any] = []
+    for piece in new.pieces:
+        if isinstance(piece, list):
+            found += decode(array(piece))
+        else:
+            assert new.origin is not None
+            told = "a validator looks at items that are not loaded: restore it without window="
+            new.source.get(new.origin.refs(piece.start, piece.stop), told)
+            found += new.origin.values(piece.start, piece.stop, new.source.pages)
+    return found
 
 
 def built(new: NewItems, validate: Callable[[list[Any], int], list[Any]]) -> LazyItems:

@@ -21,8 +21,9 @@ from uuid import UUID
 import pytest
 
 import checkpoint
-from checkpoint.cli import app, plain
+from checkpoint.cli import app
 from checkpoint.console import main
+from checkpoint.printing import plain
 
 URL = "sqlite:///agents.db"
 SECRET = "hunter'2\"\\"

@@ -7,7 +7,7 @@ from typing import Any
 
 from checkpoint.errors import Damaged
 from checkpoint.record import Record
-from checkpoint.store import Head, Segment
+from checkpoint.store import Attachment, Head, PageInfo, Segment
 
 
 def segment(found: Sequence[Any]) -> Segment:
@@ -27,6 +27,24 @@ def head(row: Any) -> Head:
     if [type(value) for value in (*row[:4], epoch)] != [int, bytes, int, int, int]:
         raise Damaged("the row of a session does not hold its head")
     return Head(revision, write_id, base, saved_at, bool(deleted), epoch)
+
+
+def page(id: Any, body: Any) -> tuple[bytes, bytes]:
+    if type(id) is bytes and type(body) is bytes:
+        return id, body
+    raise Damaged(f"the row of page {id!r:.60} does not hold a page")
+
+
+def page_info(id: Any, stored_at: Any, size: Any) -> PageInfo:
+    if type(id) is bytes and type(stored_at) is int and type(size) is int:
+        return PageInfo(id, stored_at, size)
+    raise Damaged(f"the row of page {id!r:.60} does not tell of a page")
+
+
+def attachment(revision: Any, name: Any, data: Any) -> Attachment:
+    if type(revision) is int and type(name) is str and type(data) is bytes:
+        return Attachment(revision, name, data)
+    raise Damaged(f"the row of attachment {name!r:.60} does not hold one")
 
 
 def bounded(number: int | None) -> int | None:

@@ -79,13 +79,13 @@ class SqliteStore(SqliteFile):
                 connection.execute(sql.READ_PAGE, {**key._asdict(), "page": id}).fetchone()
                 for id in ids
             )
-            return {row[0]: row[1] for row in found if row}
+            return dict(rows.page(*row) for row in found if row)
 
     def list_pages(self, key: SessionKey) -> list[PageInfo]:
-        return [PageInfo(*row) for row in self._query(sql.LIST_PAGES, key._asdict())]
+        return [rows.page_info(*row) for row in self._query(sql.LIST_PAGES, key._asdict())]
 
     def attachments(self, key: SessionKey) -> list[Attachment]:
-        return [Attachment(*row) for row in self._query(sql.LIST_ATTACHMENTS, key._asdict())]
+        return [rows.attachment(*row) for row in self._query(sql.LIST_ATTACHMENTS, key._asdict())]
 
     # --- writing ---------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from checkpoint._async.turn import AsyncTurn
 from checkpoint._async.upkeep import AsyncUpkeep
 from checkpoint.errors import Conflict
 from checkpoint.ids import check_id
-from checkpoint.labels import attachment_name, label_attachment
+from checkpoint.labels import attachment_name
 from checkpoint.options import Options
 from checkpoint.origins import Lineage
 from checkpoint.record import Kind, read_header
@@ -450,8 +450,7 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
         """
         check_id(label, "label")
         key = self._engine.key(session_id)
-        header = (await self._engine.load(key, revision)).header
-        await self._store.attach(key, label_attachment(key, label, header.revision))
+        header = await self._engine.label(key, label, revision)
         return Snapshot.of(*key, header, labels=[label])
 
     async def unlabel(self, session_id: str, label: str) -> bool:

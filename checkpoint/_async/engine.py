@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from random import random
 from typing import Any, TypeVar
@@ -25,7 +25,9 @@ from checkpoint.errors import (
     StateTooLarge,
     UnsupportedFormat,
 )
+from checkpoint.hydrator import hydrate, wanted
 from checkpoint.ids import SessionKey
+from checkpoint.labels import attachment_name, label_attachment
 from checkpoint.origins import Lineage
 from checkpoint.pages import PageData
 from checkpoint.paginate import AnchorNeeded
@@ -45,8 +47,6 @@ from checkpoint.waiting import async_sleep, async_value
 
 S = TypeVar("S")
 D = TypeVar("D")
-
-_ATTEMPTS = 20
 
 _ATTEMPTS = 20
 
@@ -86,9 +86,13 @@ class AsyncEngine(AsyncLoader[S]):
             raise conflict(key, parent.revision, (await self.living(key)).header)
         while True:
             try:
-                return (await self._restored(key, loaded, None)).lineage
+                pages = dict(loaded.pages)
+                await self._fetch(key, loaded.tip, wanted(loaded.document), pages)
+                break
             except PagesGone:
                 loaded = await self.load(key, parent.revision)
+        schema, max_bytes = self.options.schema, self.options.max_bytes
+        return Lineage(key, hydrate(key, loaded._replace(pages=pages), schema, max_bytes)[1])
 
     async def save(
         self,
@@ -185,6 +189,7 @@ class AsyncEngine(AsyncLoader[S]):
             raise conflict(key, draft.tip.header.parent_revision, tip.header if tip else None)
         if content is None:
             return seal_tombstone(key, draft.tip.header, tip)
+        content = content._replace(spilled=())  # the pages of big values may be gone by now
         if content.header.parent_write_id not in (b"", draft.guard):  # a branch
             # Its pages are safe as in _head_for_branch, if its parent was not what was taken out.
             await self.load(key, content.header.parent_revision)
@@ -193,21 +198,22 @@ class AsyncEngine(AsyncLoader[S]):
         return sealed._replace(left=draft.left)
 
     async def _anchored(
-        self, key: SessionKey, tip: Tip | None, pages: dict[bytes, PageData], seal: Callable[[], D]
+        self, key: SessionKey, tip: Tip | None, pages: dict[bytes, PageData], seal: Callable[..., D]
     ) -> D:
         """What ``seal`` makes, with the page at hand that it compresses new pages against.
 
         It is needed once in a while, when a windowed session has filled a page.
         """
+        unreadable: set[bytes] = set()
         while True:
             try:
-                return seal()
+                return seal(without=unreadable)
             except AnchorNeeded as exc:
                 assert tip is not None  # somebody wrote that page
                 try:
                     await self._fetch(key, tip, [exc.page], pages)
                 except (PagesGone, Damaged, UnsupportedFormat, StateTooLarge):
-                    pages[exc.page.id] = PageData(b"")  # new pages do without it
+                    unreadable.add(exc.page.id)  # new pages do without it
 
     def header(
         self,
@@ -241,6 +247,7 @@ class AsyncEngine(AsyncLoader[S]):
         tip: Tip | None,
         header: Header,
         result: dict[int, Any] | None = None,
+        without: Collection[bytes] = (),
     ) -> Draft | None:
         """:func:`checkpoint.serializer.plan`, with this engine's schema and limit."""
         return plan(
@@ -252,6 +259,7 @@ class AsyncEngine(AsyncLoader[S]):
             tip=tip,
             result=result,
             max_bytes=self.options.max_bytes,
+            without=without,
         )
 
     async def replace_head(
@@ -290,6 +298,17 @@ class AsyncEngine(AsyncLoader[S]):
         draft = await self._anchored(key, tip, loaded.pages, seal)
         await self._send(key, draft)
         return Snapshot.of(*key, draft.tip.header)
+
+    async def label(self, key: SessionKey, label: str, revision: int | str | None) -> Header:
+        """Name a revision; the header of it."""
+        header = (await self.load(key, revision)).header
+        await self.store.attach(key, label_attachment(key, label, header.revision))
+        try:  # again: what a rule removed before it saw the label is not kept by it
+            await self.load(key, header.revision)
+        except LookupError:
+            await self.store.detach(key, 0, attachment_name(label))
+            raise
+        return header
 
     async def _send(self, key: SessionKey, draft: Draft, *, sent_before: bool = False) -> None:
         started = time.perf_counter()

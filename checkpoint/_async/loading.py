@@ -38,8 +38,6 @@ from checkpoint.window import Source
 
 S = TypeVar("S")
 
-_ATTEMPTS = 20
-
 
 class Begun(NamedTuple, Generic[S]):
     """What a turn starts with; ``result`` is that of an earlier delivery, when ``replayed``."""
@@ -157,9 +155,8 @@ class AsyncLoader(Generic[S]):
         pages = dict(loaded.pages)
         paths = () if window is None else schema.memories
         needed = wanted(loaded.document, paths, window or 0)
-        refs = [ref for ref in needed if ref.id not in pages]
-        if refs:
-            await self._fetch(key, loaded.tip, refs, pages)
+        if refs := [ref for ref in needed if ref.id not in pages]:
+            await self._fetch(key, loaded.tip, needed, pages)
         loaded = loaded._replace(pages=pages)
         source = self._source(key, loaded) if window is not None else None
         state, origin = hydrate(key, loaded, schema, max_bytes, window, source)
@@ -180,9 +177,9 @@ class AsyncLoader(Generic[S]):
     def _source(self, key: SessionKey, loaded: Loaded) -> Source:
         """Where a windowed memory gets the items from that it was restored without."""
 
-        async def fetch_later(refs: Sequence[PageRef]) -> None:
+        async def fetch_later(refs: Sequence[PageRef], pages: dict[bytes, PageData]) -> None:
             try:
-                await self._fetch(key, loaded.tip, refs, loaded.pages)
+                await self._fetch(key, loaded.tip, refs, pages)
             except PagesGone as exc:
                 raise RevisionPruned(
                     "the items asked for were removed after this state was restored; restore the "
@@ -191,7 +188,7 @@ class AsyncLoader(Generic[S]):
                     revision=loaded.header.revision,
                 ) from exc
 
-        return Source(key, (), loaded.pages, fetch_later)
+        return Source(key, loaded.header.revision, (), loaded.pages, fetch_later)
 
     async def begin(
         self,

@@ -28,7 +28,7 @@ async def fetch(
 
     Args:
         refs: the pages; the anchor of each is there, or before it.
-        max_bytes: the most that all pages may have.
+        max_bytes: the most that they all may have.
         revision: the revision that needs them.
         epoch: of the session's head when it was read.
 
@@ -41,7 +41,8 @@ async def fetch(
     for ref in refs:
         if ref.id not in pages:
             wanted.setdefault(ref.owner or key, {})[ref.id] = ref
-    left = max_bytes - sum(len(page.raw) for page in pages.values()) if wanted else 0
+    at_hand = {ref.id: len(pages[ref.id].raw) for ref in refs if ref.id in pages}
+    left = max_bytes - sum(at_hand.values())
     for owner, of_owner in wanted.items():
         found = await store.pages(owner, list(of_owner))
         for id, ref in of_owner.items():

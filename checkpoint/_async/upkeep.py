@@ -131,6 +131,41 @@ class AsyncUpkeep(Generic[S]):
             if pruned is not None:
                 yield pruned
 
+    async def delete_revision(self, session_id: str, revision: int) -> Pruned:
+        """Remove one revision, such as one that holds what it must not; those around it stay.
+
+        Later revisions keep what they took over from it. A turn that it saved still counts as
+        delivered.
+
+        Raises:
+            InvalidOption: it is the newest, or has a label.
+            SessionNotFound, RevisionNotFound, RevisionPruned: it is not there.
+            Conflict: others saved or pruned the session first, again and again.
+            Damaged: it, or what comes after it, cannot be read.
+
+        Example:
+            >>> async def main():
+            ...     async with checkpoint.open_async("memory://") as cp:
+            ...         for n in 1, 2, 3:
+            ...             async with cp.turn("user-42") as turn:
+            ...                 turn.state["n"] = n
+            ...         await cp.delete_revision("user-42", 2)
+            ...         return [snapshot.revision for snapshot in await cp.history("user-42")]
+            >>> asyncio.run(main())
+            [3, 1]
+        """
+        from checkpoint._async.rewriting import delete_revision
+
+        if type(revision) is not int:
+            raise InvalidOption(
+                f"a revision to delete is given by its number, not {revision!r:.40}"
+            )
+        key = self._engine.key(session_id)
+        deleted = await delete_revision(self._engine, key, revision)
+        if deleted.problem is not None:
+            raise deleted.problem
+        return deleted
+
     async def verify(self, session_id: str) -> list[Problem]:
         """Read all that is stored of a session, and tell what is damaged or missing.
 

@@ -18,7 +18,7 @@ from checkpoint._sync.turn import Turn
 from checkpoint._sync.upkeep import Upkeep
 from checkpoint.errors import Conflict
 from checkpoint.ids import check_id
-from checkpoint.labels import attachment_name, label_attachment
+from checkpoint.labels import attachment_name
 from checkpoint.options import Options
 from checkpoint.origins import Lineage
 from checkpoint.record import Kind, read_header
@@ -428,8 +428,7 @@ class Checkpointer(Upkeep[S]):
         """
         check_id(label, "label")
         key = self._engine.key(session_id)
-        header = (self._engine.load(key, revision)).header
-        self._store.attach(key, label_attachment(key, label, header.revision))
+        header = self._engine.label(key, label, revision)
         return Snapshot.of(*key, header, labels=[label])
 
     def unlabel(self, session_id: str, label: str) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from random import random
 from typing import Any, TypeVar
@@ -27,7 +27,9 @@ from checkpoint.errors import (
     StateTooLarge,
     UnsupportedFormat,
 )
+from checkpoint.hydrator import hydrate, wanted
 from checkpoint.ids import SessionKey
+from checkpoint.labels import attachment_name, label_attachment
 from checkpoint.origins import Lineage
 from checkpoint.pages import PageData
 from checkpoint.paginate import AnchorNeeded
@@ -47,8 +49,6 @@ from checkpoint.waiting import sleep, value
 
 S = TypeVar("S")
 D = TypeVar("D")
-
-_ATTEMPTS = 20
 
 _ATTEMPTS = 20
 
@@ -86,9 +86,13 @@ class Engine(Loader[S]):
             raise conflict(key, parent.revision, (self.living(key)).header)
         while True:
             try:
-                return (self._restored(key, loaded, None)).lineage
+                pages = dict(loaded.pages)
+                self._fetch(key, loaded.tip, wanted(loaded.document), pages)
+                break
             except PagesGone:
                 loaded = self.load(key, parent.revision)
+        schema, max_bytes = self.options.schema, self.options.max_bytes
+        return Lineage(key, hydrate(key, loaded._replace(pages=pages), schema, max_bytes)[1])
 
     def save(
         self,
@@ -185,6 +189,7 @@ class Engine(Loader[S]):
             raise conflict(key, draft.tip.header.parent_revision, tip.header if tip else None)
         if content is None:
             return seal_tombstone(key, draft.tip.header, tip)
+        content = content._replace(spilled=())  # the pages of big values may be gone by now
         if content.header.parent_write_id not in (b"", draft.guard):  # a branch
             # Its pages are safe as in _head_for_branch, if its parent was not what was taken out.
             self.load(key, content.header.parent_revision)
@@ -193,21 +198,22 @@ class Engine(Loader[S]):
         return sealed._replace(left=draft.left)
 
     def _anchored(
-        self, key: SessionKey, tip: Tip | None, pages: dict[bytes, PageData], seal: Callable[[], D]
+        self, key: SessionKey, tip: Tip | None, pages: dict[bytes, PageData], seal: Callable[..., D]
     ) -> D:
         """What ``seal`` makes, with the page at hand that it compresses new pages against.
 
         It is needed once in a while, when a windowed session has filled a page.
         """
+        unreadable: set[bytes] = set()
         while True:
             try:
-                return seal()
+                return seal(without=unreadable)
             except AnchorNeeded as exc:
                 assert tip is not None  # somebody wrote that page
                 try:
                     self._fetch(key, tip, [exc.page], pages)
                 except (PagesGone, Damaged, UnsupportedFormat, StateTooLarge):
-                    pages[exc.page.id] = PageData(b"")  # new pages do without it
+                    unreadable.add(exc.page.id)  # new pages do without it
 
     def header(
         self,
@@ -241,6 +247,7 @@ class Engine(Loader[S]):
         tip: Tip | None,
         header: Header,
         result: dict[int, Any] | None = None,
+        without: Collection[bytes] = (),
     ) -> Draft | None:
         """:func:`checkpoint.serializer.plan`, with this engine's schema and limit."""
         return plan(
@@ -252,6 +259,7 @@ class Engine(Loader[S]):
             tip=tip,
             result=result,
             max_bytes=self.options.max_bytes,
+            without=without,
         )
 
     def replace_head(
@@ -290,6 +298,17 @@ class Engine(Loader[S]):
         draft = self._anchored(key, tip, loaded.pages, seal)
         self._send(key, draft)
         return Snapshot.of(*key, draft.tip.header)
+
+    def label(self, key: SessionKey, label: str, revision: int | str | None) -> Header:
+        """Name a revision; the header of it."""
+        header = (self.load(key, revision)).header
+        self.store.attach(key, label_attachment(key, label, header.revision))
+        try:  # again: what a rule removed before it saw the label is not kept by it
+            self.load(key, header.revision)
+        except LookupError:
+            self.store.detach(key, 0, attachment_name(label))
+            raise
+        return header
 
     def _send(self, key: SessionKey, draft: Draft, *, sent_before: bool = False) -> None:
         started = time.perf_counter()

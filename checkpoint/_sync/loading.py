@@ -40,8 +40,6 @@ from checkpoint.window import Source
 
 S = TypeVar("S")
 
-_ATTEMPTS = 20
-
 
 class Begun(NamedTuple, Generic[S]):
     """What a turn starts with; ``result`` is that of an earlier delivery, when ``replayed``."""
@@ -159,9 +157,8 @@ class Loader(Generic[S]):
         pages = dict(loaded.pages)
         paths = () if window is None else schema.memories
         needed = wanted(loaded.document, paths, window or 0)
-        refs = [ref for ref in needed if ref.id not in pages]
-        if refs:
-            self._fetch(key, loaded.tip, refs, pages)
+        if refs := [ref for ref in needed if ref.id not in pages]:
+            self._fetch(key, loaded.tip, needed, pages)
         loaded = loaded._replace(pages=pages)
         source = self._source(key, loaded) if window is not None else None
         state, origin = hydrate(key, loaded, schema, max_bytes, window, source)
@@ -182,9 +179,9 @@ class Loader(Generic[S]):
     def _source(self, key: SessionKey, loaded: Loaded) -> Source:
         """Where a windowed memory gets the items from that it was restored without."""
 
-        def fetch_later(refs: Sequence[PageRef]) -> None:
+        def fetch_later(refs: Sequence[PageRef], pages: dict[bytes, PageData]) -> None:
             try:
-                self._fetch(key, loaded.tip, refs, loaded.pages)
+                self._fetch(key, loaded.tip, refs, pages)
             except PagesGone as exc:
                 raise RevisionPruned(
                     "the items asked for were removed after this state was restored; restore the "
@@ -193,7 +190,7 @@ class Loader(Generic[S]):
                     revision=loaded.header.revision,
                 ) from exc
 
-        return Source(key, (), loaded.pages, fetch_later)
+        return Source(key, loaded.header.revision, (), loaded.pages, fetch_later)
 
     def begin(
         self,

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from checkpoint import log
 from checkpoint._sync.engine import Engine
 from checkpoint._sync.listing import measure, read_bases, read_head
-from checkpoint._sync.pinning import dead_pins, let_go
+from checkpoint._sync.pinning import detach_dead, let_go, needed_pages
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
@@ -53,7 +53,7 @@ from checkpoint.waiting import sleep
 GRACE = dt.timedelta(hours=1)
 """Default age below which no page is removed."""
 
-_NO_GRACE = dt.timedelta(0)
+NO_GRACE = dt.timedelta(0)
 _TRIES = 20
 _DROPPED = 500  # pages removed at once
 _EVERY = 32  # revisions, at least, from one automatic prune to the next
@@ -151,7 +151,7 @@ def prune(
                 continue
             done = _with_pages(told, _drop(engine, key, plan.pages))
         for owner in forked_from - owners(key, plan.left):
-            _let_go(engine, owner, key)
+            release(engine, owner, key)
         return replace(done, problem=plan.problem)
     raise failure
 
@@ -199,17 +199,22 @@ def _with_pages(done: Pruned, pages: Sequence[PageInfo]) -> Pruned:
 def after_save(engine: Engine[Any], key: SessionKey, before: Tip, after: Tip) -> None:
     """Prune a session now and then by the rule of its engine; for each save of one.
 
-    It does something only after a save that began a segment, and then not more often than every
-    few dozen revisions. It never fails: the save is done.
+    It does something only after a save that began a segment, and then seldom. It never fails: the
+    save is done.
 
     Args:
         before, after: the session's tip without and with what was saved.
     """
-    began = before.header.revision - before.patches
-    if after.patches or began // _EVERY == after.header.revision // _EVERY:
+    rule, revision = engine.options.retention, after.header.revision
+    if after.patches or rule is None or (rule.keep_last is None and rule.keep_for is None):
+        return  # a session whose time is over is not saved
+    # A prune reads as many headers as it keeps segments, so the more it may keep, the rarer it is.
+    kept = min(rule.keep_last or revision, revision) if rule.keep_for is None else revision
+    every = max(_EVERY, kept // _EVERY)
+    if (before.header.revision - before.patches) // every == revision // every:
         return
     try:
-        done = prune(engine, key, engine.options.retention, measured=False)
+        done = prune(engine, key, rule, measured=False)
     except Exception as exc:  # noqa: BLE001  # of a driver, perhaps; whatever it is, it is saved
         log.warning("not pruned", session_id=key.session_id, reason=str(exc))
     else:
@@ -245,7 +250,7 @@ def delete(engine: Engine[Any], key: SessionKey) -> bool:
         if head is None:
             return False
         if head.deleted:
-            prune(engine, key, None, grace=_NO_GRACE)  # what an earlier try has left
+            prune(engine, key, None, grace=NO_GRACE)  # what an earlier try has left
             return False
         if _bury(engine, key, head) is not None:
             return True
@@ -269,7 +274,7 @@ def _bury(engine: Engine[Any], key: SessionKey, head: Head) -> list[PageInfo] | 
         return None
     dropped = _drop(engine, key, pages)
     for owner in forked_from:
-        _let_go(engine, owner, key)
+        release(engine, owner, key)
     return dropped
 
 
@@ -327,14 +332,13 @@ def _drop(engine: Engine[Any], key: SessionKey, pages: Sequence[PageInfo]) -> li
     """
     if not pages:
         return []
-    _, dead = _pins(engine, key, engine.store.attachments(key), pages)
-    # Again: a fork of a fork has put its own pin here before the fork was gone, whose pin is dead.
+    _, needed = _pins(engine, key, engine.store.attachments(key), pages)
+    # Again: a fork of a fork has put its own pin here before the fork came to need less.
     pins = read_pins(key, engine.store.attachments(key))
-    gone = unneeded(pages, pinned_pages(pins, dead))
+    gone = unneeded(pages, pinned_pages(pins, needed))
     for at in range(0, len(gone), _DROPPED):
         engine.store.drop_pages(key, [page.id for page in gone[at : at + _DROPPED]])
-    for name in dead:
-        engine.store.detach(key, 0, name)
+    detach_dead(engine, key, needed)
     return gone
 
 
@@ -343,19 +347,19 @@ def _pins(
     key: SessionKey,
     attachments: Sequence[Attachment],
     pages: Sequence[PageInfo],
-) -> tuple[list[Pin], set[str]]:
-    """All pins of a session; and the names of the dead among those that keep any of the pages."""
+) -> tuple[list[Pin], dict[str, frozenset[bytes]]]:
+    """All pins of a session; and for those that keep any of these pages, what is needed of each."""
     pins = read_pins(key, attachments)
     keeping = [pin for pin in pins if any(page.id in pin.pages for page in pages)]
-    return pins, dead_pins(engine, key, keeping)
+    return pins, needed_pages(engine, key, keeping)
 
 
-def _let_go(engine: Engine[Any], owner: SessionKey, target: SessionKey) -> None:
+def release(engine: Engine[Any], owner: SessionKey, target: SessionKey) -> None:
     """Remove the pins of a fork, and the pages of a deleted owner that nothing else needs."""
     try:
         if let_go(engine, owner, target):
             head = read_head(engine.store, owner)
             if head is not None and head.deleted:
-                prune(engine, owner, None, grace=_NO_GRACE)
+                prune(engine, owner, None, grace=NO_GRACE)
     except (Conflict, Damaged) as exc:
         log.warning("pins are left", session_id=owner.session_id, reason=str(exc))

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -87,34 +87,41 @@ def _is_as_loaded(engine: Engine[Any], source: SessionKey, loaded: Loaded) -> bo
 def let_go(engine: Engine[Any], owner: SessionKey, target: SessionKey) -> bool:
     """Remove the pins of a fork that needs the owner's pages no more; whether there were any."""
     pins = read_pins(owner, engine.store.attachments(owner))
-    dead = dead_pins(engine, owner, [pin for pin in pins if pin.target == target])
+    needed = needed_pages(engine, owner, [pin for pin in pins if pin.target == target])
+    return detach_dead(engine, owner, needed)
+
+
+def detach_dead(
+    engine: Engine[Any], owner: SessionKey, needed: Mapping[str, Collection[bytes]]
+) -> bool:
+    """Remove the pins of which nothing is needed; whether there were any."""
+    dead = [name for name, pages in needed.items() if not pages]
     for name in dead:
         engine.store.detach(owner, 0, name)
     return bool(dead)
 
 
-def dead_pins(engine: Engine[Any], owner: SessionKey, pins: Sequence[Pin]) -> set[str]:
-    """The names of those pins whose forks need none of their pages, and never will.
+def needed_pages(
+    engine: Engine[Any], owner: SessionKey, pins: Sequence[Pin]
+) -> dict[str, frozenset[bytes]]:
+    """By the names of pins, those of their pages that their forks need, or may come to need.
 
-    The targets are looked at after the pins were read. A pin that is dead stays dead.
+    The forks are looked at after the pins were read. What one does not need, it never will again.
     """
-    dead = set()
+    needed: dict[str, frozenset[bytes]] = {}
     seen: dict[SessionKey, tuple[Head | None, list[Base]]] = {}
     for pin in pins:
         if pin.target not in seen:
             seen[pin.target] = read_segments(engine.store, pin.target)
-        if not _is_needed(owner, pin, *seen[pin.target], engine.options.clock()):
-            dead.add(pin.name)
-    return dead
+        needed[pin.name] = _needed(owner, pin, *seen[pin.target], engine.options.clock())
+    return needed
 
 
-def _is_needed(
+def _needed(
     owner: SessionKey, pin: Pin, head: Head | None, bases: Sequence[Base], now: int
-) -> bool:
-    if is_undecided(pin, head.write_id if head else b"", now):
-        return True
-    return any(
-        base.pages is None  # nobody knows
-        or any((ref.owner or pin.target) == owner and ref.id in pin.pages for ref in base.pages)
-        for base in bases
-    )
+) -> frozenset[bytes]:
+    may_come = is_undecided(pin, head.write_id if head else b"", now)
+    if may_come or any(base.pages is None for base in bases):  # nobody knows
+        return pin.pages
+    named = (ref for base in bases for ref in base.pages or ())
+    return pin.pages & {ref.id for ref in named if (ref.owner or pin.target) == owner}

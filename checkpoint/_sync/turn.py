@@ -106,7 +106,13 @@ class Turn(Generic[S]):
         subject = self._state if begun.agent is None else begun.agent
         self._state = state = self._engine.capture(subject)
         self._engine.origins.remember(state, begun.lineage)
-        self.snapshot = self._engine.save(state, begun.lineage, turn_id=self.turn_id, result=result)
+        try:
+            self.snapshot = self._engine.save(
+                state, begun.lineage, turn_id=self.turn_id, result=result
+            )
+        finally:
+            # Again: a plain dict can only be remembered while a save of it is pending.
+            self._engine.origins.remember(state, begun.lineage)
 
     def _without_agent(self) -> None:
         if self._entered().agent is not None:

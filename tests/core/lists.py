@@ -13,12 +13,15 @@ from checkpoint.items import ItemList, NewItems, PageRun, Run
 from checkpoint.pages import PageData
 from checkpoint.record import PageRef
 
-VALUES = st.integers(0, 3) | st.sampled_from(
+VALUES: st.SearchStrategy[Any] = st.integers(0, 3) | st.sampled_from(
     ["a", 1.0, True, None, (1,), {"k": [1]}, [], "text" * 9]
 )
 """Items, few enough that some are equal, and some equal and not the same."""
 
 _numbers = count()
+
+
+Pages = dict[bytes, PageData]
 
 
 class Long(NamedTuple):
@@ -32,7 +35,7 @@ class Long(NamedTuple):
 
     items: ItemList
     values: list[Any]
-    pages: dict[bytes, PageData]
+    pages: Pages
 
 
 def encoded(values: Sequence[Any]) -> list[bytes]:
@@ -49,7 +52,7 @@ def new_page(values: Sequence[Any]) -> tuple[PageRef, PageData]:
     return ref, PageData(array(encoded(values)))
 
 
-def held(items: ItemList, pages: dict[bytes, PageData]) -> list[bytes]:
+def held(items: ItemList, pages: Pages) -> list[bytes]:
     """What a list holds, item by item, by a judge that shares no code with it."""
     found: list[bytes] = []
     for run in items.runs:
@@ -61,12 +64,24 @@ def held(items: ItemList, pages: dict[bytes, PageData]) -> list[bytes]:
     return found
 
 
+def with_lists(document: Any, pages: Pages) -> Any:
+    """A document with its long lists as plain ones."""
+    if isinstance(document, (ItemList, NewItems)):
+        items = document if isinstance(document, ItemList) else document.resolved()
+        return decode(array(held(items, pages)))
+    if type(document) is dict:
+        return {key: with_lists(value, pages) for key, value in document.items()}
+    if type(document) is list:
+        return [with_lists(value, pages) for value in document]
+    return document
+
+
 @st.composite
 def long_lists(draw: st.DrawFn, max_runs: int = 4) -> Long:
     """Runs of whole pages, of parts of pages, of one page twice, and of items in place."""
     runs: list[Run] = []
     values: list[Any] = []
-    pages: dict[bytes, PageData] = {}
+    pages: Pages = {}
     refs: list[tuple[PageRef, list[Any]]] = []
     for _ in range(draw(st.integers(0, max_runs))):
         if draw(st.booleans()):
@@ -101,7 +116,7 @@ class Edited(NamedTuple):
 
     new: NewItems
     values: list[Any]
-    at_hand: dict[bytes, PageData]
+    at_hand: Pages
 
 
 @st.composite
@@ -109,7 +124,7 @@ def edited(draw: st.DrawFn, long: Long) -> Edited:
     """Parts left alone, parts deleted unseen, parts loaded and edited, and parts that are new."""
     pieces: list[range | list[bytes]] = []
     values: list[Any] = []
-    at_hand: dict[bytes, PageData] = {}
+    at_hand: Pages = {}
     at = 0
     while at < len(long.values):
         stop = draw(st.integers(at + 1, len(long.values)))

@@ -11,14 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpoint.bodies import patch_body, read_body, standalone
-from checkpoint.codec import array, decode, encode
+from checkpoint.codec import decode, encode
 from checkpoint.diff import DELETE, ITEMS, SET, SPLICE, applied, apply, diff
 from checkpoint.items import ItemList, NewItems, PageRun
-from checkpoint.pages import PageData
 from checkpoint.record import Kind
 
 from ..strategies import DOCUMENTS, edits, examples
-from .lists import VALUES, edited, encoded, held, long_lists, new_page
+from .lists import VALUES, Pages, edited, encoded, long_lists, new_page, with_lists
 
 
 @st.composite
@@ -214,19 +213,6 @@ def test_long_lists_without_anything_in_common_are_replaced_at_once() -> None:
 # --- long lists ----------------------------------------------------------------------------------
 
 LISTS = st.lists(VALUES, max_size=4)
-Pages = dict[bytes, PageData]
-
-
-def with_lists(document: Any, pages: Pages) -> Any:
-    """A document with its long lists as plain ones."""
-    if isinstance(document, (ItemList, NewItems)):
-        items = document if isinstance(document, ItemList) else document.resolved()
-        return decode(array(held(items, pages)))
-    if type(document) is dict:
-        return {key: with_lists(value, pages) for key, value in document.items()}
-    if type(document) is list:
-        return [with_lists(value, pages) for value in document]
-    return document
 
 
 def check_long_patch(old: Any, new: Any, at_hand: Pages, pages: Pages) -> list[Any]:

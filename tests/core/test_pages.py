@@ -63,11 +63,6 @@ def test_a_page_that_is_no_list_has_no_items(raw: bytes) -> None:
         _ = PageData(raw).items
 
 
-def test_a_page_that_could_not_be_read_has_no_items() -> None:
-    with pytest.raises(LookupError):
-        _ = PageData(b"").items
-
-
 def test_a_page_that_compresses_is_smaller_and_one_that_does_not_is_as_it_is() -> None:
     assert len(seal_page(KEY, NONCE, TEXT)[1]) < len(TEXT) / 5
     assert seal_page(KEY, NONCE, NOISE)[1].endswith(NOISE)

@@ -11,7 +11,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar, cast, overload
+from typing import Any, NamedTuple, Self, TypeVar, cast, overload
 
 import checkpoint
 from checkpoint import AsyncCheckpointer, AsyncTurn, Checkpointer, Turn
@@ -74,12 +74,27 @@ def _iterated(method: Callable[..., Any]) -> Callable[..., AsyncIterator[Any]]:
     return each
 
 
+class Call(NamedTuple):
+    """What a store was asked, and what it answered."""
+
+    name: str
+    args: tuple[Any, ...]
+    answer: Any
+
+
 class Watched:
     """A store that notes what it is asked, and lets a rival in just before a commit."""
 
-    def __init__(self, store: Store, calls: list[str], rivals: list[Callable[[], object]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        calls: list[str],
+        traffic: list[Call],
+        rivals: list[Callable[[], object]],
+    ) -> None:
         self._store = store
         self._calls = calls
+        self._traffic = traffic
         self._rivals = rivals
 
     def __getattr__(self, name: str) -> Any:
@@ -89,7 +104,9 @@ class Watched:
             self._calls.append(name)
             if name == "commit" and self._rivals:
                 self._rivals.pop(0)()
-            return method(*args)
+            answer = method(*args)
+            self._traffic.append(Call(name, args, answer))
+            return answer
 
         return call
 
@@ -102,12 +119,14 @@ class Place:
         face: ``"async"`` or ``"sync"``.
         url: ``memory://``, or that of a SQLite file.
         calls: what the stores of the opened faces were asked since the test last cleared it.
+        traffic: the same calls with their arguments and answers, of those that were answered.
         before_commit: rivals; each is called once, just before a commit of an opened face.
     """
 
     face: str
     url: str
     calls: list[str] = field(default_factory=list)
+    traffic: list[Call] = field(default_factory=list)
     before_commit: list[Callable[[], object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -122,7 +141,7 @@ class Place:
     def open(self, state: type[S], **options: Any) -> AsyncCheckpointer[S]: ...
     def open(self, state: Any = None, **options: Any) -> AsyncCheckpointer[Any]:
         """A checkpointer of the face under test; each is a replica that knows nothing of others."""
-        watched: Any = Watched(self._store(), self.calls, self.before_commit)
+        watched: Any = Watched(self._store(), self.calls, self.traffic, self.before_commit)
         if self.face == "async":
             opened = checkpoint.open_async(ThreadedStore(watched), state, **options)
         else:
@@ -147,6 +166,15 @@ class Place:
         if self.face == "async":
             return await asyncio.gather(*calls)
         return await asyncio.gather(*(asyncio.to_thread(asyncio.run, call) for call in calls))
+
+    def asked_for(self, name: str = "pages") -> list[bytes]:
+        """The ids of the pages that were asked for, in order; each as often as it was."""
+        return [id for call in self.traffic if call.name == name for id in call.args[1]]
+
+    def forget(self) -> None:
+        """Clear the notes of what was asked."""
+        self.calls.clear()
+        self.traffic.clear()
 
     def close(self) -> None:
         for opened in self._opened:

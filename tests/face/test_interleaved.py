@@ -22,6 +22,7 @@ from checkpoint import (
     AgentState,
     AsyncCheckpointer,
     Conflict,
+    InvalidOption,
     Memory,
     Retention,
     RevisionPruned,
@@ -36,13 +37,14 @@ from .hooked import key
 NO_GRACE = dt.timedelta(0)
 NEWEST = Retention(keep_last=1)
 SESSIONS = ("a", "b", "c", "d")
-ALLOWED = (Conflict, RevisionPruned, SessionNotFound)
+ALLOWED = (Conflict, InvalidOption, RevisionPruned, SessionNotFound)
 
 
 class State(AgentState, schema="state", version=1):
     """A state whose memory is in pages."""
 
     memory: Memory[str] = Memory()
+    text: str = ""
     n: int = 0
 
 
@@ -107,7 +109,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     async def pass_on(seconds: float) -> None:
         await Pause()
 
-    for module in ("commits", "engine", "maintenance"):
+    for module in ("commits", "engine", "maintenance", "rewriting"):
         monkeypatch.setattr(f"checkpoint._async.{module}.async_sleep", pass_on)
 
 
@@ -146,8 +148,16 @@ def begun() -> tuple[InMemoryStore, Ledger]:
     cp.save("a", state)
     cp.fork("a", "b", revision=1)
     for n in (3, 4):
-        cp.overwrite("a", State(memory=long_list(), n=n))
+        state = State(memory=long_list(), text=os.urandom(2000).hex(), n=n)
+        cp.overwrite("a", state)
         cp.overwrite("b", State(n=n))
+    del state.memory[::2]  # its pages are full of holes, and not worth keeping
+    state.text += "and more"
+    cp.save("a", state)
+    cp.overwrite("a", State(memory=long_list(), n=6))
+    assert [snapshot.kind for snapshot in cp.history("a")] == [
+        *("base", "patch", "base", "base", "patch", "base")
+    ]
     cp.save("c", State())
     cp.delete("c")
     ledger.check(store)
@@ -210,6 +220,13 @@ async def create_anew(cp: States) -> None:
     await cp.save("a", State(memory=long_list()))
 
 
+async def delete_newest_base(cp: States) -> None:
+    """A turn on it, and then the base of its own segment."""
+    async with cp.turn("a") as turn:
+        turn.state.memory.extend(long_list())
+    await cp.delete_revision("a", 6)
+
+
 async def fork_back(cp: States) -> None:
     await cp.delete("a")
     await cp.fork("b", "a", revision=1)
@@ -243,6 +260,10 @@ OPERATIONS: dict[str, Operation] = {
     "fork it back": fork_back,
     "forks of forks": forks_of_forks,
     "fork and delete": fork_and_delete,
+    "fork the holes": lambda cp: cp.fork("a", "c", revision=5),
+    "delete a revision": lambda cp: cp.delete_revision("a", 4),
+    "delete the first": lambda cp: cp.delete_revision("a", 1),
+    "delete the newest base": delete_newest_base,
     "replace": lambda cp: cp.overwrite("a", State(memory=long_list())),
     "replace the fork": lambda cp: cp.overwrite("b", State(memory=long_list())),
     "turn": turn,
@@ -253,7 +274,7 @@ OPERATIONS: dict[str, Operation] = {
     "restore": lambda cp: cp.restore("a"),
     "restore an old one": lambda cp: cp.restore("a", revision=3),
 }
-REMOVING = {"prune", "prune the fork", "sweep", "delete", "delete the fork", "delete both"}
+REMOVING = {name for name in OPERATIONS if name.startswith(("prune", "sweep", "delete"))}
 PAIRS = [
     pair for pair in product(OPERATIONS, OPERATIONS) if REMOVING & set(pair) and len(set(pair)) == 2
 ]
@@ -295,17 +316,21 @@ def length(name: str) -> int:
     return play([OPERATIONS[name]], [])[0].steps
 
 
+THOROUGHLY = [("delete", "only the first"), ("fork the holes", "delete a revision")]
+"""Those where only one order of calls in a hundred would be wrong."""
+
+
 @pytest.mark.parametrize("pair", PAIRS, ids=" - ".join)
 def test_two_operations(pair: tuple[str, str]) -> None:
     """Some steps of the first, some of the second, the rest of the first, then of the second."""
     schedules = list(product(*(range(1, length(name) + 1) for name in pair)))
-    if not SOAK:
-        schedules = Random(" ".join(pair)).sample(schedules, min(8, len(schedules)))
+    if not SOAK and pair not in THOROUGHLY:
+        schedules = Random(" ".join(pair)).sample(schedules, min(4, len(schedules)))
     for at, between in schedules:
         play([OPERATIONS[name] for name in pair], [(0, at), (1, between)])
 
 
-@pytest.mark.parametrize("seed", range(20_000 if SOAK else 300))
+@pytest.mark.parametrize("seed", range(20_000 if SOAK else 200))
 def test_three_operations(seed: int) -> None:
     random = Random(seed)
     chosen = random.choices(list(OPERATIONS.values()), k=3)

@@ -56,7 +56,7 @@ COSTS: dict[str, tuple[Operation, list[str]]] = {
     "diff": (lambda cp: cp.diff("there", 1, 2), ["read", "read"]),
     "fork": (lambda cp: cp.fork("there", "new"), ["read", "read", "commit"]),
     "rollback": (lambda cp: cp.rollback("there", 1), ["read", "read", "commit"]),
-    "label": (lambda cp: cp.label("there", "better"), ["read", "attach"]),
+    "label": (lambda cp: cp.label("there", "better"), ["read", "attach", "read"]),
     "unlabel": (lambda cp: cp.unlabel("there", "good"), ["detach"]),
     "delete": (
         lambda cp: cp.delete("there"),

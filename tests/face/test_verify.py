@@ -18,8 +18,11 @@ from checkpoint import (
     Retention,
     SessionNotFound,
 )
+from checkpoint.bodies import OPERATIONS
+from checkpoint.diff import SET
 from checkpoint.record import Record, read_header
-from checkpoint.store import Attachment, Page, Pruning, Store
+from checkpoint.segment import read, seal
+from checkpoint.store import Attachment, Commit, Page, Pruning, Store
 
 from .faces import Place
 from .hooked import hooked, key, lose
@@ -195,6 +198,22 @@ async def test_what_is_too_large_for_the_reader_is_told(place: Place, cp: Dicts)
     assert await cp.verify("user-42") == []
 
 
+async def test_a_patch_that_does_not_fit_is_told(cp: Dicts, store: Store) -> None:
+    """Written as it is by a program with a bug: no byte of it has changed since."""
+    await begin(cp)
+    segment = store.read(KEY)
+    assert segment is not None
+    tip = read(KEY, segment.records, 10**6).tip
+    header = tip.header._replace(revision=10, write_id=b"w" * 16)
+    record, _ = seal(KEY, header, {OPERATIONS: [[SET, ["nothing", "there"], 1]]}, tip, 10**6)
+    head = segment.head._replace(revision=10, write_id=header.write_id)
+    assert store.commit(KEY, Commit(segment.head.write_id, head, record))
+    (problem,) = await cp.verify("user-42")
+    assert "does not fit" in problem.message
+    with pytest.raises(Damaged):
+        await cp.restore("user-42", revision=10)
+
+
 # --- pages ---------------------------------------------------------------------------------------
 
 
@@ -222,6 +241,23 @@ async def test_a_damaged_page_is_told_from_a_missing_one(cp: Dicts, store: Store
     store.put_pages(KEY, [Page(page, flipped(data), 0)])
     (problem,) = await check(cp, ("page", {10}))
     assert "not what was stored" in problem.message
+
+
+async def test_each_damaged_page_of_a_long_list_is_found(cp: Dicts, store: Store) -> None:
+    await cp.save("user-42", {"memory": long_list(300)})
+    pages = named(store, 1)
+    assert len(pages) > 30
+    for page in pages:
+        data = store.pages(KEY, [page])[page]
+        for damaged in (None, flipped(data)):
+            store.drop_pages(KEY, [page])
+            if damaged is not None:
+                store.put_pages(KEY, [Page(page, damaged, 0)])
+            (problem,) = await cp.verify("user-42")
+            assert problem.page == page.hex()
+        store.drop_pages(KEY, [page])
+        store.put_pages(KEY, [Page(page, data, 0)])
+    assert await cp.verify("user-42") == []
 
 
 async def test_a_page_of_a_big_value_is_checked_too(cp: Dicts, store: Store) -> None:

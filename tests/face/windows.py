@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from checkpoint import AgentState, Memory
+from checkpoint import AgentState, AsyncCheckpointer, Memory
+from checkpoint.ids import SessionKey
+from checkpoint.items import ItemList, list_at
+from checkpoint.segment import read
+
+from .faces import Place
+
+SESSION = "user-42"
+COUNT = 200
+"""Notes of the session that tests begin with."""
 
 
 class Note(BaseModel):
@@ -44,3 +54,32 @@ def small_pages(size: int = 400, patches: int | None = None) -> Iterator[None]:
         if patches is not None:
             patch.setattr("checkpoint.segment.MAX_PATCHES", patches)
         yield
+
+
+Cp = AsyncCheckpointer[Notes]
+
+
+def prepared(place: Place, **options: Any) -> Cp:
+    """A replica that knows nothing yet of the session that is there."""
+    place.rival(Notes).save(SESSION, Notes(memory=Memory(notes(COUNT))))
+    return place.open(Notes, **options)
+
+
+async def windowed(cp: Cp, window: int = 5, **which: Any) -> Notes:
+    return (await cp.restore(SESSION, window=window, **which)).state
+
+
+def stored(place: Place, session_id: str = SESSION) -> list[Note]:
+    """The newest notes, as a replica that restores all of them sees them."""
+    return list(place.rival(Notes).restore(session_id).state.memory)
+
+
+def layout(place: Place) -> ItemList:
+    """The newest memory as it is stored: its pages, and what is in the record."""
+    key = SessionKey("default", SESSION)
+    segment = place._store().read(key)
+    assert segment is not None
+    document = read(key, segment.records, 10**9).build(key, {}).document
+    items = list_at(document, ("memory",))
+    assert items is not None
+    return items

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from checkpoint import envelope
-from checkpoint._async import commits, pinning
+from checkpoint._async import commits, maintenance, pinning
 from checkpoint.ids import SessionKey
 from checkpoint.inmemory import InMemoryStore
 from checkpoint.segment import Tip
@@ -89,8 +89,8 @@ class Lagging(InMemoryStore):
     ("store", "rules"),
     [
         (WithoutGuard, {"two children", "applied twice"}),
-        (WithoutEpoch, {"page missing"}),
-        (Forgetful, {"lost", "unreadable"}),
+        (WithoutEpoch, {"page missing", "unreadable"}),
+        (Forgetful, {"lost", "unreadable", "applied twice"}),
         (Lagging, {"stale read", "false absence", "false conflict"}),
     ],
 )
@@ -111,6 +111,19 @@ def test_recent_writes_that_are_not_looked_at_are_found_out(
     """A write whose answer was lost, and that others went on from, is told as a conflict."""
     monkeypatch.setattr(commits, "_landed", only_the_newest)
     assert first_violation().rule in {"false conflict", "applied twice", "turn applied twice"}
+
+
+def test_pages_that_are_listed_after_the_epoch_has_moved_are_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Then no grace at all is too little: a writer of the new epoch may have put pages there."""
+    drop = maintenance._drop
+
+    async def listed_again(engine: Any, key: SessionKey, _: Any) -> Any:
+        return await drop(engine, key, await engine.store.list_pages(key))
+
+    monkeypatch.setattr(maintenance, "_drop", listed_again)
+    assert first_violation().rule == "page missing"
 
 
 def test_forks_that_pin_nothing_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,15 +8,17 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from checkpoint.registry import open_store
 from checkpoint.testing.simulator import CALM, Report, simulate
 from checkpoint.testing.simulator.__main__ import main
 from tests.strategies import SOAK
 
 CHUNKS = range(12 if SOAK else 2)
-SEEDS = 60 if SOAK else 20  # of each chunk
+SEEDS = 60 if SOAK else 15  # of each chunk
 OPERATIONS = 250 if SOAK else 150
 
 
@@ -37,7 +39,7 @@ def test_whatever_goes_wrong_no_promise_is_broken(chunk: int) -> None:
         requests += report.requests
         kinds += report.operations
     assert requests >= SEEDS * OPERATIONS
-    assert min(kinds.values()) >= SEEDS // 2
+    assert min(kinds.values()) > 0
 
 
 def test_where_nothing_goes_wrong_nothing_fails() -> None:
@@ -45,6 +47,14 @@ def test_where_nothing_goes_wrong_nothing_fails() -> None:
     for seed in range(5):
         report = run(seed, weather=CALM)
         assert not [line for line in report.trace.lines if "StoreUnavailable" in line]
+
+
+@pytest.mark.parametrize("seed", range(20 if SOAK else 2))
+def test_a_run_on_sqlite_is_that_on_the_reference(seed: int, tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/simulated.db")
+    on_sqlite = run(seed, store=lambda: store)
+    store.close()
+    assert on_sqlite.trace.lines == run(seed).trace.lines
 
 
 # --- the same again ------------------------------------------------------------------------------
@@ -71,7 +81,7 @@ def test_the_process_is_as_before_after_a_run() -> None:
     from checkpoint import paginate, segment
 
     def changed() -> list[object]:
-        sizes = [paginate.PAGE_SIZE, segment.MAX_PATCHES]
+        sizes = [vars(paginate)["PAGE_SIZE"], segment.MAX_PATCHES]
         return [os.urandom, time.time_ns, time.monotonic, random.getstate(), *sizes]
 
     before = changed()

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 import checkpoint
-from checkpoint import AgentState, Checkpointer, Damaged, Memory, NotLoaded, Retention
+from checkpoint import (
+    AgentState,
+    Checkpointer,
+    Damaged,
+    Memory,
+    NotLoaded,
+    Retention,
+    RevisionPruned,
+)
 from checkpoint.ids import SessionKey
 from checkpoint.inmemory import InMemoryStore
 from checkpoint.record import Record
@@ -32,6 +40,38 @@ def count(state: dict[str, Any]) -> int:
     state["n"] = state.get("n", 0) + 1
     number: int = state["n"]
     return number
+
+
+class Rotten(InMemoryStore):
+    """Gives one record with other bytes in its head, or its body; and pages, if told so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.revision = 0
+        self.old = self.new = b""
+        self.body = self.page = False
+
+    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+        segment = super().read(key, revision, since)
+        return segment and segment._replace(records=tuple(map(self._rotten, segment.records)))
+
+    def heads(
+        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+    ) -> list[tuple[Record, int]]:
+        listed = super().heads(key, before, limit, bases)
+        return [(self._rotten(record), size) for record, size in listed]
+
+    def pages(self, key: SessionKey, ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        found = super().pages(key, ids)
+        return {id: data[:-1] if self.page else data for id, data in found.items()}
+
+    def _rotten(self, record: Record) -> Record:
+        if record.revision != self.revision:
+            return record
+        if self.body:
+            return record._replace(body=bytes(len(record.body)))
+        assert self.old in record.head
+        return record._replace(head=record.head.replace(self.old, self.new, 1))
 
 
 # --- results of turns ----------------------------------------------------------------------------
@@ -64,37 +104,20 @@ def test_a_turn_has_its_result_whatever_was_put_on_it_and_when_it_is_pruned(
     assert cp.run(SESSION, count, turn_id="message-1") == 1
 
 
+def test_a_result_that_could_not_be_read_is_not_told_as_none() -> None:
+    store = Rotten()
+    cp = checkpoint.open(store, cache_bytes=0)
+    cp.save(SESSION, {"n": 0})
+    assert cp.run(SESSION, count, turn_id="message-1") == 1
+    store.revision, store.body = 2, True
+    cp.overwrite(SESSION, {"n": 10})  # which is possible where the head is damaged
+    store.revision = 0
+    cp.prune(SESSION, Retention(keep_last=1))
+    with contextlib.suppress(RevisionPruned):
+        assert cp.run(SESSION, count, turn_id="message-1") == 1
+
+
 # --- bytes that flip in a header -----------------------------------------------------------------
-
-
-class Rotten(InMemoryStore):
-    """Gives the head of one record with other bytes in it; and pages, if told so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.revision = 0
-        self.old = self.new = b""
-        self.page = False
-
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        segment = super().read(key, revision, since)
-        return segment and segment._replace(records=tuple(map(self._rotten, segment.records)))
-
-    def heads(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
-    ) -> list[tuple[Record, int]]:
-        listed = super().heads(key, before, limit, bases)
-        return [(self._rotten(record), size) for record, size in listed]
-
-    def pages(self, key: SessionKey, ids: Sequence[bytes]) -> dict[bytes, bytes]:
-        found = super().pages(key, ids)
-        return {id: data[:-1] if self.page else data for id, data in found.items()}
-
-    def _rotten(self, record: Record) -> Record:
-        if record.revision != self.revision:
-            return record
-        assert self.old in record.head
-        return record._replace(head=record.head.replace(self.old, self.new, 1))
 
 
 def rotten(*, old: bytes, new: bytes) -> tuple[Rotten, Dicts]:

@@ -9,7 +9,7 @@ again::
     python -m checkpoint.testing.simulator --seed 17 --verbose
 """
 
-from checkpoint.testing.simulator.ledger import Violation
+from checkpoint.testing.simulator.history import Violation
 from checkpoint.testing.simulator.trace import Trace
 from checkpoint.testing.simulator.weather import CALM, Weather
 from checkpoint.testing.simulator.world import Report, simulate

@@ -9,15 +9,15 @@ stay as it is, and what a replica reads must be what the ledger has for that rev
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Iterable
+from typing import Any
 
 from checkpoint._async.checkpointer import AsyncCheckpointer
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
     Damaged,
+    InvalidOption,
     RevisionNotFound,
     RevisionPruned,
     SaveUnclear,
@@ -31,94 +31,9 @@ from checkpoint.record import Header, Kind, Record, read_header
 from checkpoint.segment import RING
 from checkpoint.snapshot import Snapshot
 from checkpoint.store import Attachment, Commit, Page, Pruning
+from checkpoint.testing.simulator.history import History, Write, broken
 from checkpoint.testing.simulator.operation import Content, Operation, Seen, Simulated
 from checkpoint.testing.simulator.rot import Part
-
-
-class Violation(AssertionError):
-    """A promise that was broken.
-
-    Attributes:
-        rule: the name of the rule.
-    """
-
-    def __init__(self, rule: str, message: str) -> None:
-        super().__init__(f"{rule}: {message}")
-        self.rule = rule
-
-
-def broken(rule: str, message: str) -> NoReturn:
-    """Raise a violation."""
-    raise Violation(rule, message)
-
-
-class Write(NamedTuple):
-    """A record that was committed; ``content`` is None for a tombstone."""
-
-    header: Header
-    content: Content | None
-    operation: Operation | None
-
-    def __str__(self) -> str:
-        return f"revision {self.header.revision} (write {self.header.write_id.hex()[:6]})"
-
-
-@dataclass
-class History:
-    """All revisions of a session that ever were, and which of them were taken out again.
-
-    Attributes:
-        writes: the revisions, from the first.
-        removed: the numbers of those that are gone.
-        labels: for each attachment, the revision it names, and a number of that attachment's own.
-        forgotten: up to here, writes may be forgotten: a header was damaged when a base was made.
-    """
-
-    key: SessionKey
-    writes: list[Write] = field(default_factory=list)
-    removed: set[int] = field(default_factory=set)
-    labels: dict[str, tuple[int, int]] = field(default_factory=dict)
-    forgotten: int = 0
-
-    @property
-    def head(self) -> Write | None:
-        return self.writes[-1] if self.writes else None
-
-    @property
-    def alive(self) -> bool:
-        """Whether there is a session."""
-        return self.head is not None and self.head.content is not None
-
-    def at(self, revision: int) -> Write | None:
-        return self.writes[revision - 1] if 1 <= revision <= len(self.writes) else None
-
-    def kept(self) -> Iterator[Write]:
-        """The revisions that must be readable."""
-        for write in self.writes:
-            if write.content is not None and write.header.revision not in self.removed:
-                yield write
-
-    def since(self, began: int) -> list[Write]:
-        """What was the newest revision at some time since there were ``began`` of them."""
-        return self.writes[max(began - 1, 0) :]
-
-    def was_absent(self, began: int) -> bool:
-        """Whether there was no session at some time since there were ``began`` revisions."""
-        return began == 0 or any(write.content is None for write in self.since(began))
-
-    def remembers(self, write: Write) -> bool:
-        """Whether the session must know of a write of it, if it was recent."""
-        return write.header.revision > self.forgotten
-
-    def turns(self) -> list[Write]:
-        """The turns since the session was created (anew) that are not forgotten, oldest first."""
-        found: list[Write] = []
-        for write in reversed(self.writes[self.forgotten :]):
-            if write.content is None:
-                break
-            if write.header.turn_id is not None:
-                found.append(write)
-        return found[::-1]
 
 
 class Ledger:
@@ -227,19 +142,22 @@ class Ledger:
 
     def _check_rule(self, history: History, pruning: Pruning, by: Operation) -> None:
         """What the rule keeps stays, if it was so all the time."""
-        rule = by.rule
-        if rule is None:
-            broken("kept revision removed", f"{by} has no rule, and removed {pruning.remove}")
-        kept = set()
-        if rule.keep_labelled:
-            labels = by.labels.get(history.key, {})
-            same = {name for name, at in labels.items() if history.labels.get(name) == at}
-            kept = {labels[name][0] for name in same}
-        if rule.keep_last is not None:
-            kept |= {*range(len(history.writes) - rule.keep_last + 1, len(history.writes) + 1)}
+        revisions = {*range(1, len(history.writes) + 1)}
+        labels = by.labels.get(history.key, {})
+        labelled = {at[0] for name, at in labels.items() if history.labels.get(name) == at}
+        match by.rule:
+            case None:
+                kept = revisions
+            case int(revision):
+                kept = revisions - {revision} | labelled
+            case rule:
+                kept = labelled if rule.keep_labelled else set()
+                if rule.keep_last is not None:
+                    kept = kept | {n for n in revisions if n > len(revisions) - rule.keep_last}
+        rewritten = {record.revision for record, _ in pruning.records}
         for first, last in pruning.remove:
-            if gone := kept & {*range(first, last + 1)}:
-                broken("kept revision removed", f"{by} removed {gone}, which {rule} keeps")
+            if gone := kept & {*range(first, last + 1)} - rewritten - history.removed:
+                broken("kept revision removed", f"{by} removed {gone}, where its rule is {by.rule}")
 
     def saw_attachment(self, key: SessionKey, attachment: Attachment) -> None:
         """An attachment was written."""
@@ -261,9 +179,12 @@ class Ledger:
         return {key: found.labels.copy() for key, found in self._histories.items()}
 
     def _rewritten(self, history: History, record: Record) -> None:
+        """A record was written anew: it is still that of the same write."""
         header, _ = read_header(record)
         self._check_pages(history.key, header)
         write = history.writes[header.revision - 1]
+        if (header.write_id, header.turn_id) != (write.header.write_id, write.header.turn_id):
+            broken("wrong parent", f"{write} of {history.key} was written anew as another")
         history.writes[header.revision - 1] = write._replace(header=header)
 
     def saw_pages(self, key: SessionKey, pages: Iterable[Page]) -> None:
@@ -287,18 +208,12 @@ class Ledger:
                 )
 
     def check_garbage(self) -> None:
-        """No page is there that no revision names, and no pin of a fork that names one of it."""
+        """No page is there that no revision names."""
         named: dict[SessionKey, set[bytes]] = {}
-        of_forks: dict[tuple[SessionKey, SessionKey], set[bytes]] = {}
         for history in self._histories.values():
             for write in history.kept():
                 for page in write.header.pages:
-                    owner = page.owner or history.key
-                    named.setdefault(owner, set()).add(page.id)
-                    of_forks.setdefault((owner, history.key), set()).add(page.id)
-        for (owner, _), pin in self._pins.items():
-            if of_forks.get((owner, pin.target), set()) & pin.pages:
-                named[owner] |= pin.pages  # it is kept whole for one page of it
+                    named.setdefault(page.owner or history.key, set()).add(page.id)
         for key, ids in self.pages.items():
             if left := ids - named.get(key, set()):
                 broken("garbage", f"pages {[id.hex()[:6] for id in left]} of {key} are left")
@@ -358,6 +273,8 @@ class Ledger:
                 right = bool(gone)
             case RevisionNotFound():
                 right = error.revision is None or error.revision > began
+            case InvalidOption() if by.kind == "delete_revision":
+                right = True  # it is the newest, or has a label
             case _:
                 broken("damage not noticed" if by.rotten else "unexpected error", about)
         if not right:

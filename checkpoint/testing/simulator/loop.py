@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from checkpoint import paginate, segment
+from checkpoint._async import maintenance
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ def _sizes(rng: random.Random) -> list[tuple[Any, str, int]]:
         (paginate, "_SCATTERED", page // 2),
         (segment, "MAX_PATCHES", rng.choice((2, 5, 20))),
         (segment, "_MIN_PATCH_BYTES", rng.choice((500, 2000))),
+        (maintenance, "_EVERY", 4),
     ]
 
 

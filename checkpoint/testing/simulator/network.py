@@ -33,6 +33,8 @@ from checkpoint.testing.simulator.weather import CALM, HOUR, Weather
 T = TypeVar("T")
 
 _STEPS = ("put_pages", "commit", "prune", "drop_pages", "attach", "detach")
+# What a request stands on could be taken away from it since the one before.
+_HELD = (("put_pages", "commit"), ("attach", "commit"), ("", "attach"))
 _TIMEOUT = 10.0  # seconds until a replica gives a request up
 
 
@@ -41,6 +43,7 @@ class Fate(Enum):
 
     FINE = "answered"
     LOST = "lost"
+    OUTAGE = "lost, as all that follow"
     UNANSWERED = "done, and the reply lost"
     LATE = "late"
     CRASH_BEFORE = "the process ends before it is sent"
@@ -49,7 +52,7 @@ class Fate(Enum):
     PAUSE_AFTER = "the process stands still before it is answered"
 
 
-_WITHOUT_REPLY = (Fate.LOST, Fate.UNANSWERED, Fate.LATE)
+_WITHOUT_REPLY = (Fate.LOST, Fate.OUTAGE, Fate.UNANSWERED, Fate.LATE)
 
 
 @dataclass(eq=False)
@@ -73,13 +76,12 @@ class Network:
         store: the store; it is given one request at a time.
         ledger: told of each request that took effect, in order.
         failed: told of a rule that was broken meanwhile.
+        interrupted: told of an operation that something happened to between two steps.
 
     Attributes:
         weather: what goes wrong.
         requests: how many were sent.
         rot: the bytes that flipped in the store.
-        interrupted: sessions of which a write was interrupted lately: the moment to do to them what
-            it does not expect.
     """
 
     def __init__(
@@ -90,10 +92,11 @@ class Network:
         rng: Random,
         weather: Weather,
         failed: Callable[[BaseException], None],
+        interrupted: Callable[[Operation], None],
     ) -> None:
         self.weather = weather
         self.requests = 0
-        self.interrupted: list[SessionKey] = []
+        self._interrupted = interrupted
         self.rot = Rot(rng)
         self._store = store
         self._ledger = ledger
@@ -109,8 +112,8 @@ class Network:
         self.requests += 1
         request = Request(self.requests, link, name, arguments, CURRENT.get())
         fate = self._fate(request)
-        if fate is not Fate.FINE and name in _STEPS:
-            self.interrupted.append(arguments[0])
+        if fate is not Fate.FINE and name in _STEPS and request.operation is not None:
+            self._interrupted(request.operation)
         if fate is Fate.CRASH_BEFORE:
             self._note(request, fate.value)
             await link.crash()
@@ -145,12 +148,15 @@ class Network:
         weather = self.weather
         if weather is CALM:
             return Fate.FINE
+        if request.link.is_cut_off():
+            return Fate.LOST
         worse = self._worse(request)
         drawn = self._rng.random()
         for fate, chance in (
             (Fate.LOST, weather.lost),
             (Fate.UNANSWERED, weather.unanswered),
             (Fate.LATE, weather.late),
+            (Fate.OUTAGE, weather.outage),
             (Fate.CRASH_BEFORE, worse * weather.crash / 2),
             (Fate.CRASH_AFTER, worse * weather.crash / 2),
             (Fate.PAUSE_BEFORE, worse * weather.pause / 2),
@@ -170,10 +176,12 @@ class Network:
         if operation is None or request.name not in _STEPS:
             return 1
         last, operation.last_step = operation.last_step, request.name
-        return 50 if (last, request.name) == ("put_pages", "commit") else 5
+        return 50 if (last, request.name) in _HELD else 5
 
     def _send(self, request: Request, fate: Fate, reply: asyncio.Future[Any]) -> None:
-        if fate is Fate.LOST:
+        if fate is Fate.OUTAGE:
+            request.link.cut_off(self._rng.expovariate(1 / 60))
+        if fate in (Fate.LOST, Fate.OUTAGE):
             self._note(request, fate.value)
             return
         delay = self._latency() + (_TIMEOUT + self._pause() if fate is Fate.LATE else 0.0)
@@ -260,6 +268,7 @@ class Link:
         self._network = network
         self._dead = False
         self._paused_until = 0.0
+        self._cut_off_until = 0.0
         self.on_crash: Callable[[], None] = lambda: None
 
     async def ready(self) -> None:
@@ -274,6 +283,13 @@ class Link:
         """Let the process stand still from now on."""
         now = asyncio.get_running_loop().time()
         self._paused_until = max(self._paused_until, now + seconds)
+
+    def cut_off(self, seconds: float) -> None:
+        """Let no request of the process arrive from now on."""
+        self._cut_off_until = asyncio.get_running_loop().time() + seconds
+
+    def is_cut_off(self) -> bool:
+        return asyncio.get_running_loop().time() < self._cut_off_until
 
     async def crash(self) -> None:
         """End the process."""

@@ -16,7 +16,7 @@ from checkpoint.retention import Retention
 from checkpoint.state import AgentState
 
 if TYPE_CHECKING:
-    from checkpoint.testing.simulator.ledger import History, Write
+    from checkpoint.testing.simulator.history import History, Write
 
 
 class Simulated(AgentState, schema="simulated", version=1):
@@ -28,22 +28,26 @@ class Simulated(AgentState, schema="simulated", version=1):
 
 
 class Content(NamedTuple):
-    """A state as the rules compare it: the items of the memory, and how many edits made it."""
+    """A state as the rules compare it: the memory, how many edits made it, and a text."""
 
     items: tuple[str, ...] = ()
     edits: int = 0
+    text: str = ""
 
     @classmethod
     def of(cls, state: Simulated) -> Content:
-        return cls(tuple(state.memory), state.cursors.get("edits", 0))
+        edits, text = state.cursors.get("edits", 0), state.config.get("text", "")
+        return cls(tuple(state.memory), edits, text)
 
     def __str__(self) -> str:
-        return f"{len(self.items)} items, {named(self.items)}, after {self.edits} edits"
+        text = named([self.text])
+        return f"{len(self.items)} items, {named(self.items)}, after {self.edits} edits, {text!r}"
 
     def new_state(self) -> Simulated:
         """A state of this content."""
         cursors = {"edits": self.edits} if self.edits else {}
-        return Simulated(memory=Memory(self.items), cursors=cursors)
+        config = {"text": self.text} if self.text else {}
+        return Simulated(config=config, memory=Memory(self.items), cursors=cursors)
 
 
 class Seen(NamedTuple):
@@ -52,20 +56,22 @@ class Seen(NamedTuple):
     length: int
     tail: tuple[str, ...]
     edits: int
+    text: str
 
     @classmethod
     def of(cls, state: Simulated, window: int | None = None) -> Seen:
         """What must be loaded of a state restored with this window; it can be looked at."""
         length = len(state.memory)
         tail = state.memory[max(0, length - window) :] if window is not None else state.memory
-        return cls(length, tuple(tail), state.cursors.get("edits", 0))
+        edits, text = state.cursors.get("edits", 0), state.config.get("text", "")
+        return cls(length, tuple(tail), edits, text)
 
     def fits(self, content: Content | None) -> bool:
         """Whether it is part of this content."""
         if content is None:
             return False
         end = content.items[len(content.items) - len(self.tail) :]
-        return self == Seen(len(content.items), end, content.edits)
+        return self == Seen(len(content.items), end, content.edits, content.text)
 
     def __str__(self) -> str:
         return f"{self.length} items, {named(self.tail)}, after {self.edits} edits"
@@ -84,11 +90,13 @@ class Edit(NamedTuple):
         kind: append, insert, replace, or trim (items at the front go).
         items: the new items.
         place: where in the memory, from 0 to 1.
+        text: the new text; after a plus, what is to be added to it; empty to leave it alone.
     """
 
     kind: str
     items: tuple[str, ...]
     place: float = 0.0
+    text: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind} of {len(self.items)} items at {self.place:.2f}"
@@ -97,12 +105,17 @@ class Edit(NamedTuple):
         """Change a state in place."""
         self._change(state.memory)
         state.cursors["edits"] = state.cursors.get("edits", 0) + 1
+        if text := self._text(state.config.get("text", "")):
+            state.config["text"] = text
 
     def of(self, content: Content) -> Content:
         """What it makes of a content."""
         items = list(content.items)
         self._change(items)
-        return Content(tuple(items), content.edits + 1)
+        return Content(tuple(items), content.edits + 1, self._text(content.text))
+
+    def _text(self, before: str) -> str:
+        return before + self.text[1:] if self.text.startswith("+") else self.text or before
 
     def _change(self, items: MutableSequence[str]) -> None:
         at = int(self.place * len(items))
@@ -117,14 +130,33 @@ class Edit(NamedTuple):
             items.extend(self.items)
 
 
-def draw_edit(rng: Random, name: str, most: int = 4) -> Edit:
-    """An edit whose items carry this name, short or long, and of which there are a few at most."""
+def draw_edit(rng: Random, name: str, most: int, texts: float) -> Edit:
+    """An edit whose items carry this name, short or long.
+
+    Args:
+        most: how many new items, at most.
+        texts: probability that it changes the text too.
+    """
     kind = rng.choices(("append", "insert", "replace", "trim"), (12, 1, 2, 3))[0]
-    items = []
-    for number in range(rng.randint(1, most)):
-        size = rng.choices((0, 40, 300, 2000), (4, 6, 6, 1))[0]
-        items.append(f"{name}.{number} {rng.randbytes(rng.randint(0, size) // 2).hex()}")
-    return Edit(kind, tuple(items), rng.random() * (0.7 if kind == "trim" else 1.0))
+    items = tuple(
+        f"{name}.{number} {_filler(rng, rng.choices((0, 40, 300, 2000), (4, 6, 6, 1))[0])}"
+        for number in range(rng.randint(1, most))
+    )
+    text = rng.choice(_TEXTS) if rng.random() < texts else ""
+    return Edit(kind, items, rng.random() * (0.7 if kind == "trim" else 1.0), text)
+
+
+def _filler(rng: Random, most: int) -> str:
+    return rng.randbytes(rng.randint(0, most) // 2).hex()
+
+
+_TEXTS = [
+    "+ more",
+    "+ and more",
+    "+ still more",
+    *(f"text-{n} {_filler(Random(n), 4000)}" for n in range(3)),
+]
+"""Few, so that what was there before is there again."""
 
 
 @dataclass(eq=False)
@@ -139,8 +171,9 @@ class Operation:
         began: how many revisions each session had had when it began.
         expected: given the session's history and the header of a record, the contents that a write
             of this operation may have there; None stands for a tombstone.
+        source: the session that a fork is made of.
         result: what a turn returned, if it is stored.
-        rule: by which it removes revisions, if it does.
+        rule: by which it removes revisions; or the one that it removes.
         labels: those of each session when it began, and the revisions they name.
         troubled: a request was lost or answered wrong on purpose, so it may fail.
         rotten: it was given bytes that had flipped, so it may find that out.
@@ -154,8 +187,9 @@ class Operation:
     key: SessionKey
     began: Counter[SessionKey]
     expected: Callable[[History, Header], list[Content | None]] = lambda history, header: []
+    source: SessionKey | None = None
     result: Any = None
-    rule: Retention | None = None
+    rule: Retention | int | None = None
     labels: dict[SessionKey, dict[str, tuple[int, int]]] = field(default_factory=dict)
     troubled: bool = False
     rotten: bool = False

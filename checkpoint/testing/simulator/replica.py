@@ -11,11 +11,13 @@ from checkpoint.cache import CACHE_BYTES, Cache
 from checkpoint.keywatch import KeyWatch
 from checkpoint.options import MAX_BYTES, Options
 from checkpoint.record import Writer
+from checkpoint.retention import Retention
 from checkpoint.schema import ModelSchema
 from checkpoint.store import AsyncStore
 from checkpoint.testing.simulator.network import Link
 from checkpoint.testing.simulator.operation import Simulated
-from checkpoint.testing.simulator.workers import Live, Worker
+from checkpoint.testing.simulator.states import Live
+from checkpoint.testing.simulator.workers import Worker
 
 if TYPE_CHECKING:
     from checkpoint.testing.simulator.world import World
@@ -38,7 +40,11 @@ def clock(now: Callable[[], float], offset: float = 0.0) -> Callable[[], int]:
 
 
 def checkpointer(
-    store: AsyncStore, clock: Callable[[], int], name: str, cache_bytes: int
+    store: AsyncStore,
+    clock: Callable[[], int],
+    name: str,
+    cache_bytes: int,
+    retention: Retention | None = None,
 ) -> AsyncCheckpointer[Simulated]:
     """A checkpointer as ``open_async`` makes it, with a clock of its own."""
     options = _Options(
@@ -50,6 +56,7 @@ def checkpointer(
         adapter=None,
         watch=KeyWatch(),
         cache=Cache(cache_bytes),
+        retention=retention,
         clock=clock,
     )
     return AsyncCheckpointer(store, options)
@@ -81,7 +88,9 @@ class Replica:
         while self._world.operations_left > 0:
             self.process += 1
             link = self._world.connect(f"{self.name}/{self.process}")
-            self.checkpointer = checkpointer(link, self.clock, link.name, self._cache_bytes)
+            self.checkpointer = checkpointer(
+                link, self.clock, link.name, self._cache_bytes, self._world.retention
+            )
             self.lives = []
             loop = asyncio.get_running_loop()
             tasks = [

@@ -22,6 +22,7 @@ class Weather(NamedTuple):
         late: its sender gives up before it arrives, and it is done then.
         repeated: it arrives once more, later.
         slow: it takes seconds, not milliseconds.
+        outage: it is lost, and all others of its process for up to minutes.
         crash: the process ends with it, before or after it is done.
         pause: the process stands still before it is sent or after it is answered, up to hours.
         cancelled: probability that an operation is given up by its caller in the middle.
@@ -36,6 +37,7 @@ class Weather(NamedTuple):
     late: float = 0.0
     repeated: float = 0.0
     slow: float = 0.0
+    outage: float = 0.0
     crash: float = 0.0
     pause: float = 0.0
     cancelled: float = 0.0
@@ -61,6 +63,7 @@ def draw(rng: Random) -> Weather:
         late=chance(0.01, 0.1),
         repeated=chance(0.02, 0.2),
         slow=chance(0.02, 0.2),
+        outage=chance(0.002, 0.01),
         crash=chance(0.001, 0.01),
         pause=chance(0.002, 0.015),
         cancelled=chance(0.01, 0.05),

@@ -12,9 +12,11 @@ from traceback import format_exception
 from checkpoint.cache import CACHE_BYTES
 from checkpoint.ids import SessionKey
 from checkpoint.inmemory import InMemoryStore
+from checkpoint.retention import Retention
 from checkpoint.store import AsyncStore, Store
 from checkpoint.testing.simulator import loop as virtual
-from checkpoint.testing.simulator.ledger import Ledger, Violation
+from checkpoint.testing.simulator.history import Violation
+from checkpoint.testing.simulator.ledger import Ledger
 from checkpoint.testing.simulator.network import Link, Network, as_async
 from checkpoint.testing.simulator.operation import Operation
 from checkpoint.testing.simulator.replica import NAMESPACE, Replica, checkpointer, clock
@@ -22,6 +24,7 @@ from checkpoint.testing.simulator.trace import Trace
 from checkpoint.testing.simulator.weather import CALM, HOUR, Weather, draw
 from checkpoint.testing.simulator.workers import WEIGHTS
 
+_NAMES = "abcd"
 _OLD = 72 * HOUR
 """Seconds after which nothing is under way any more, and garbage is to go."""
 
@@ -81,6 +84,8 @@ class World:
     Attributes:
         rng: decides what replicas do, and what happens to them.
         operations_left: how many more to begin.
+        texts: probability that an edit changes the text of a state.
+        retention: the rule by which sessions are pruned as they are saved.
     """
 
     def __init__(
@@ -94,12 +99,24 @@ class World:
         self.rng = Random(seed)
         self.now = loop.time
         self.weather = weather or draw(self.rng)
+        self._sticky = self.rng.choice((0.0, 0.0, 0.8, 1.0))
+        self.texts = self.rng.choice((0.0, 0.1, 0.7))
+        self.retention = self.rng.choice((None, None, Retention(keep_last=3)))
         self._weights = {kind: w * self.rng.choice((0.2, 1, 1, 4)) for kind, w in WEIGHTS.items()}
         self.trace = Trace(loop.time)
         self.operations_left = operations
         reader = checkpointer(store, lambda: 0, "checker/0", CACHE_BYTES)
         self.ledger = Ledger(reader)
-        self._network = Network(store, self.ledger, self.trace, self.rng, self.weather, self.failed)
+        self._network = Network(
+            store,
+            self.ledger,
+            self.trace,
+            self.rng,
+            self.weather,
+            self.failed,
+            self.interrupted,
+        )
+        self._interrupted: list[Operation] = []
         self._seed = seed
         self._store = store
         self._kinds: Counter[str] = Counter()
@@ -114,7 +131,7 @@ class World:
         """Let replicas work until all is done; then check all that is stored."""
         loop = asyncio.get_running_loop()
         self.trace.add("world", f"seed {self._seed}: {self.weather}")
-        names = "abcd"[: self.rng.randint(2, 4)]
+        names = _NAMES[: self.rng.randint(2, 4)]
         replicas = [Replica(self, name, self.rng.randint(1, 2)) for name in names]
         work = loop.create_task(self._all(replicas))
         await asyncio.wait([work, self._failure], return_when=asyncio.FIRST_COMPLETED)
@@ -172,23 +189,35 @@ class World:
     def begin(self, replica: str) -> Operation:
         """The next operation: of any kind, on any session."""
         (kind,) = self.rng.choices([*self._weights], [*self._weights.values()])
-        key = self._some_session(kind)
-        interrupted = self._network.interrupted
-        if interrupted and self.rng.random() < 0.8:
-            key = interrupted.pop()
-            kind = self.rng.choice(("prune", "prune", "prune", "prune", "fork", "delete", kind))
+        key = self._some_session(kind, replica)
+        if self._interrupted and self.rng.random() < 0.8:
+            held = self._interrupted.pop()
+            key, kinds = (
+                held.key,
+                ["prune", "prune", "delete_revision", "delete_revision", "fork", "delete"],
+            )
+            if held.source is not None:
+                key, kinds = held.source, ["prune", "delete"]
+            kind = self.rng.choice(kinds)
         if self.rng.random() < self.weather.rot:
             self._rot()
         self.operations_left -= 1
         self._kinds[kind] += 1
         op = Operation(self._kinds.total(), replica, kind, key, self.ledger.lengths())
         op.labels = self.ledger.labels()
+        op.rule = self.retention
         return op
 
-    def _some_session(self, kind: str) -> SessionKey:
-        """Some sessions are busy, and others are not; upkeep comes to all."""
-        if kind in ("prune", "fork", "delete"):
+    def interrupted(self, op: Operation) -> None:
+        """An operation stands still: the moment to do to its session what it does not expect."""
+        self._interrupted.append(op)
+
+    def _some_session(self, kind: str, replica: str) -> SessionKey:
+        """Some sessions are busy, and some are most often on one replica; upkeep comes to all."""
+        if kind in ("prune", "fork", "delete", "delete_revision"):
             return self.rng.choice(self._keys)
+        if self.rng.random() < self._sticky:
+            return self._keys[_NAMES.index(replica) % len(self._keys)]
         return self._keys[int(len(self._keys) * self.rng.random() ** 2)]
 
     def _rot(self) -> None:

@@ -1,0 +1,136 @@
+"""States that are restored, kept over several turns, copied, and saved when others did before."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from checkpoint.errors import CheckpointError, Conflict
+from checkpoint.ids import SessionKey
+from checkpoint.record import Header
+from checkpoint.testing.simulator.acting import Acting, on_newest
+from checkpoint.testing.simulator.history import History, broken
+from checkpoint.testing.simulator.operation import Content, Operation, Seen, Simulated
+
+LABELS = ("x", "y")
+
+
+@dataclass(eq=False)
+class Live:
+    """A state that a process keeps and saves again and again.
+
+    Attributes:
+        content: what it holds now.
+        attempts: what was sent of it and may have been written, or may be yet.
+        origins: ids of the writes that it came from or became.
+        branch: some save of it was allowed to go on any head.
+    """
+
+    key: SessionKey
+    state: Simulated
+    content: Content
+    attempts: list[Content] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+    origin: bytes | None = None
+    branch: bool = False
+
+    def is_newest(self, history: History) -> bool:
+        """Whether the newest revision is one that this state came from, or became."""
+        own = {write.header.write_id for op in self.operations for write in op.writes}
+        head = history.head
+        return head is not None and head.header.write_id in own | {self.origin}
+
+    def is_new(self) -> bool:
+        """Whether it came from no revision, and has not become one yet."""
+        return self.origin is None and not any(op.writes for op in self.operations)
+
+    def expected(self, history: History, _: Header) -> list[Content | None]:
+        """What a write of this state may hold, if it may be made now."""
+        fits = self.is_newest(history) or (self.is_new() and not history.alive)
+        return [*self.attempts] if self.branch or fits else []
+
+
+class States(Acting):
+    """Operations that restore and save states."""
+
+    async def restore(self, op: Operation) -> None:
+        history = self._ledger.of(op.key)
+        kind = self._rng.random()
+        if kind < 0.6:
+            await self._restored(op)
+        elif kind < 0.9:
+            await self._restored(op, self._some_revision(history))
+        else:
+            label = self._rng.choice(LABELS)
+            restored = await self._cp.restore(op.key.session_id, revision=label)
+            asked = restored.revision
+            self._ledger.check_read(op, restored.snapshot, Seen.of(restored.state), asked)
+            if asked not in self._world.labelled(op.key, label):
+                broken("wrong state", f"{op} was given revision {asked} for label {label}")
+
+    async def live_begin(self, op: Operation) -> None:
+        if self._rng.random() < 0.1:
+            state = Simulated()
+            self._replica.lives.append(Live(op.key, state, Content()))
+            return
+        revision = (
+            self._some_revision(self._ledger.of(op.key)) if self._rng.random() < 0.2 else None
+        )
+        restored = await self._restored(op, revision)
+        origin = bytes.fromhex(restored.snapshot.write_id)
+        write = self._ledger.find(origin)
+        assert write is not None  # it was checked
+        assert write.content is not None
+        self._replica.lives.append(Live(op.key, restored.state, write.content, origin=origin))
+
+    async def live_save(self, op: Operation) -> None:
+        if not self._replica.lives:
+            return
+        live = self._replica.lives.pop(self._rng.randrange(len(self._replica.lives)))
+        op.key = live.key
+        if self._rng.random() < 0.9:
+            edit = self._edit(op)
+            edit.make(live.state)
+            live.content = edit.of(live.content)
+        branch = self._rng.random() < 0.1
+        live.branch = live.branch or branch
+        live.operations.append(op)
+        live.attempts.append(live.content)
+        op.expected = live.expected
+        try:
+            snapshot = await self._cp.save(op.key.session_id, live.state, branch=branch)
+        except Conflict as exc:
+            self._note(op, f"conflict: {exc}")
+            if any(write.content == live.content for write in op.writes):
+                broken("false conflict", f"{op} was written")
+            if live.is_newest(self._ledger.of(op.key)):
+                broken("false conflict", f"{op} came from the newest revision")
+            if live.is_new() and len(live.operations) == 1:
+                self._check_conflict(op, None)
+            return
+        except CheckpointError:
+            self._replica.lives.append(live)
+            raise
+        except asyncio.CancelledError:
+            self._replica.lives.append(live)
+            raise
+        self._ledger.check_saved(op, snapshot, live.content)
+        live.attempts = [live.content]
+        self._replica.lives.append(live)
+
+    async def save_copy(self, op: Operation) -> None:
+        restored = await self._restored(op)
+        await self._think(op)
+        await restored.state.memory.load()  # what is not loaded is not copied
+        edit, copy = self._edit(op), restored.state.model_copy(deep=True)
+        op.expected = on_newest(edit)
+        write = self._ledger.of(op.key).at(restored.revision)
+        assert write is not None  # it was checked
+        content = edit.of(write.content or Content())
+        edit.make(copy)
+        try:
+            saved = await self._cp.save(op.key.session_id, copy, parent=restored.snapshot)
+        except Conflict:
+            self._check_conflict(op, restored.snapshot.write_id)
+            raise
+        self._ledger.check_saved(op, saved, content)
