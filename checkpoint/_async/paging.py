@@ -40,7 +40,8 @@ async def fetch(
     wanted: dict[SessionKey, dict[bytes, PageRef]] = {}
     for ref in refs:
         if ref.id not in pages:
-            wanted.setdefault(ref.owner or key, {})[ref.id] = ref
+            # The first of one id: equal pages of one write may have two anchors.
+            wanted.setdefault(ref.owner or key, {}).setdefault(ref.id, ref)
     at_hand = {ref.id: len(pages[ref.id].raw) for ref in refs if ref.id in pages}
     left = max_bytes - sum(at_hand.values())
     for owner, of_owner in wanted.items():

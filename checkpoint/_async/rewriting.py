@@ -54,7 +54,8 @@ async def delete_revision(engine: AsyncEngine[Any], key: SessionKey, revision: i
                 break  # it was done, and the answer was lost
             raise
         await _check_free(engine, key, revision, head)
-        assert head is not None  # it was loaded
+        if head is None:
+            continue  # it was made after that look
         bases = await read_bases(engine.store, key)
         forked_from |= owners(key, bases)
         _, size = await measure(engine.store, key, done.removed)

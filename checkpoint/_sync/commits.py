@@ -170,9 +170,12 @@ def send(
         try:
             segment = store.read(key)
             tip = survey(key, segment) if segment else None
-            maybe_mine = tip if sent_before or unclear else None
-            if maybe_mine is not None and _landed(store, key, commit, maybe_mine):
-                return
+            if tip is not None and (sent_before or unclear):
+                landed = _landed(store, key, commit, tip)
+                if landed:
+                    return
+                if landed is None:
+                    break
         except (StoreError, Damaged, UnsupportedFormat) as exc:
             unclear = exc
             continue
@@ -183,9 +186,9 @@ def send(
     if not was_sent and isinstance(unclear, StoreError):
         raise unclear
     raise SaveUnclear(
-        f"the store did not answer {ATTEMPTS} times, so it is not known whether this revision was "
-        f"saved. Save the same state object again to find out (it is never saved twice), or "
-        f"restore the session and look",
+        "the store did not answer in time, so it is not known whether this revision was "
+        "saved. Save the same state object again to find out (it is never saved twice), or "
+        "restore the session and look",
         namespace=key.namespace,
         session_id=key.session_id,
         revision=draft.record.revision,
@@ -205,14 +208,19 @@ def _commit(draft: Draft) -> Commit:
     return Commit(draft.guard, head, draft.record)
 
 
-def _landed(store: Store, key: SessionKey, commit: Commit, tip: Tip) -> bool:
-    """Whether a write is among the recent ones, or under its own revision further back."""
-    write_id = commit.head.write_id
+def _landed(store: Store, key: SessionKey, commit: Commit, tip: Tip) -> bool | None:
+    """Whether a write is among the recent ones, or under its own revision further back.
+
+    None where nothing remembers that revision any more.
+    """
+    write_id, revision = commit.head.write_id, commit.record.revision
     if any(write.write_id == write_id for write in tip.recent):
         return True
-    below = store.heads(key, commit.record.revision + 1, 1)
-    found = [record for record, _ in below if record.revision == commit.record.revision]
-    return any(read_header(record)[0].write_id == write_id for record in found)
+    if tip.header.revision < revision or any(write.revision == revision for write in tip.recent):
+        return False
+    below = store.heads(key, revision + 1, 1)
+    found = [record for record, _ in below if record.revision == revision]
+    return read_header(found[0])[0].write_id == write_id if found else None
 
 
 def conflict(key: SessionKey, parent_revision: int, newest: Header | None) -> Conflict:

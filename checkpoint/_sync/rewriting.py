@@ -56,7 +56,8 @@ def delete_revision(engine: Engine[Any], key: SessionKey, revision: int) -> Prun
                 break  # it was done, and the answer was lost
             raise
         _check_free(engine, key, revision, head)
-        assert head is not None  # it was loaded
+        if head is None:
+            continue  # it was made after that look
         bases = read_bases(engine.store, key)
         forked_from |= owners(key, bases)
         _, size = measure(engine.store, key, done.removed)

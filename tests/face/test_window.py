@@ -76,6 +76,28 @@ async def test_any_revision_is_restored_in_a_window(place: Place, cp: Cp) -> Non
         assert memory == [*notes(COUNT), *notes(revision - 1)]
 
 
+@pytest.mark.parametrize("period", [1, 2, 7, 60])
+async def test_a_memory_that_says_the_same_over_and_over_comes_back(
+    place: Place, period: int
+) -> None:
+    """Some of its pages are the same, and are compressed against others that are the same."""
+    said = [f"{n} {'.' * 90}" for n in range(period)] * (2000 // period)
+
+    class Said(AgentState, schema="said", version=1):
+        memory: Memory[str] = Memory()
+
+    place.rival(Said).save(SESSION, Said(memory=Memory(said)))
+    cp = place.open(Said, cache_bytes=0)
+    assert (await cp.restore(SESSION)).state.memory == said
+    memory = (await cp.restore(SESSION, window=3)).state.memory
+    for start in (1900, 700, 0):
+        await memory.load(start, start + 50)
+        assert memory[start : start + 50] == said[start : start + 50]
+    async with cp.turn(SESSION, window=3) as turn:
+        turn.state.memory.extend(said)
+    assert (await cp.restore(SESSION)).state.memory == said * 2
+
+
 class Deep(AgentState, schema="deep", version=1):
     class Talk(BaseModel):
         said: Memory[str] = Memory()

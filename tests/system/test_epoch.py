@@ -341,10 +341,10 @@ def test_revisions_pruned_while_a_base_is_saved_take_none_of_its_pages(
     for number in range(4):
         paged.overwrite(SESSION, Notes(memory=Memory([f"{number}", *ITEMS])))
         state = paged.restore(SESSION, window=2).state
-        state.memory.extend(ITEMS * 20)
+        state.memory.extend(ITEMS * 30)
         store.before.append(lambda: theirs.prune(SESSION, NEWEST, grace=NO_GRACE))
         assert paged.save(SESSION, state).kind == "base"
-        assert documents(store)[-1]["memory"] == [f"{number}", *ITEMS * 21]
+        assert documents(store)[-1]["memory"] == [f"{number}", *ITEMS * 31]
 
 
 def a_branch(store: Meddled, cp: Checkpointer[Notes]) -> Notes:
@@ -447,7 +447,7 @@ def test_a_save_cancelled_at_any_step_of_that_is_whole_or_absent(store: Meddled)
             seen = set()
             for step in range(60):
                 session_id = f"user-{step}"
-                for n in (1, 2):
+                for _ in range(2):
                     await cp.run(session_id, count)
                 state = (await cp.restore(session_id)).state
                 state["n"] = 3

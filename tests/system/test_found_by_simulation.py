@@ -18,11 +18,14 @@ from checkpoint import (
     NotLoaded,
     Retention,
     RevisionPruned,
+    SaveUnclear,
+    StoreUnavailable,
 )
 from checkpoint.ids import SessionKey
 from checkpoint.inmemory import InMemoryStore
 from checkpoint.record import Record
-from checkpoint.store import Segment
+from checkpoint.segment import RING
+from checkpoint.store import Commit, Segment
 
 from .roles import SESSION
 
@@ -117,6 +120,41 @@ def test_a_result_that_could_not_be_read_is_not_told_as_none() -> None:
         assert cp.run(SESSION, count, turn_id="message-1") == 1
 
 
+# --- writers that stand still --------------------------------------------------------------------
+
+
+class Stalled(InMemoryStore):
+    """Answers a commit late: ``meanwhile`` is called, and then the answer is lost."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def commit(self, key: SessionKey, commit: Commit) -> bool:
+        done = super().commit(key, commit)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+            raise StoreUnavailable("the line is dead")
+        return done
+
+
+def test_a_write_that_nothing_remembers_any_more_is_unclear_and_no_conflict() -> None:
+    """It was done; so many were since that the ring has forgotten it, and it was pruned."""
+    store = Stalled()
+    cp, other = checkpoint.open(store), checkpoint.open(store)
+    cp.save(SESSION, {"n": 0})
+    state = cp.restore(SESSION).state
+    state["n"] = 1
+
+    def meanwhile() -> None:
+        for n in range(RING + 5):
+            other.overwrite(SESSION, {"n": n})
+        other.prune(SESSION, Retention(keep_last=1))
+
+    store.meanwhile = meanwhile
+    with pytest.raises(SaveUnclear):
+        cp.save(SESSION, state)
+
+
 # --- bytes that flip in a header -----------------------------------------------------------------
 
 
@@ -201,3 +239,51 @@ def test_a_copy_of_a_windowed_state_cannot_be_saved_before_it_is_loaded() -> Non
             assert saved.revision == 2
 
     asyncio.run(main())
+
+
+# --- revisions that are removed ------------------------------------------------------------------
+
+
+class Late(InMemoryStore):
+    """Has its first session only after somebody looked for it."""
+
+    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+        segment = super().read(key, revision, since)
+        if segment is None:
+            self.arrive()
+        return segment
+
+    def arrive(self) -> None: ...
+
+
+def test_a_session_that_is_made_while_its_revision_is_removed_is_no_surprise() -> None:
+    store = Late()
+
+    def arrive() -> None:
+        store.arrive = lambda: None  # type: ignore[method-assign]
+        other = checkpoint.open(store)
+        other.save(SESSION, {"n": 1})
+        other.overwrite(SESSION, {"n": 2})
+
+    store.arrive = arrive  # type: ignore[method-assign]
+    cp = checkpoint.open(store)
+    assert cp.delete_revision(SESSION, 1).revisions == 1
+    assert [snapshot.revision for snapshot in cp.history(SESSION)] == [2]
+
+
+def test_pages_of_a_value_that_went_with_a_revision_are_not_named_again() -> None:
+    """By a writer at work, who knows them from before."""
+    store = InMemoryStore()
+    cp, other = checkpoint.open(store), checkpoint.open(store)
+    text = " ".join(map(str, range(50_000)))
+    cp.save(SESSION, {"text": text})
+    with cp.turn(SESSION) as turn:
+        turn.state["text"] += "and more"
+    state = cp.restore(SESSION).state
+    other.delete_revision(SESSION, 1)
+    state["n"] = 1
+    cp.save(SESSION, state)  # a patch
+    state["memory"] = ITEMS
+    cp.save(SESSION, state)  # a base
+    assert cp.history(SESSION)[0].kind == "base"
+    assert other.verify(SESSION) == []

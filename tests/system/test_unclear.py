@@ -390,7 +390,7 @@ def test_our_write_is_found_however_many_of_others_came_after_it(
     assert len(revisions(cp)) == later + 2
 
 
-def test_a_write_that_nothing_is_left_of_is_at_worst_a_conflict_and_never_done_again(
+def test_a_write_that_nothing_is_left_of_is_unclear_and_never_done_again(
     store: Unreliable, cp: Dicts, theirs: Dicts
 ) -> None:
     state = begin(cp)
@@ -402,7 +402,7 @@ def test_a_write_that_nothing_is_left_of_is_at_worst_a_conflict_and_never_done_a
 
     store.lost = lambda number: _once(number, go_on)
     store.commits.append(DONE)
-    with pytest.raises(Conflict):
+    with pytest.raises(SaveUnclear):
         cp.save(SESSION, state)
     assert cp.restore(SESSION).state == {"n": 39}
     assert len(revisions(cp)) == 40

@@ -27,7 +27,7 @@ from checkpoint.store import (
 from checkpoint.testing.simulator.ledger import Ledger
 from checkpoint.testing.simulator.operation import CURRENT, Operation
 from checkpoint.testing.simulator.rot import Rot
-from checkpoint.testing.simulator.trace import Trace
+from checkpoint.testing.simulator.trace import Trace, described
 from checkpoint.testing.simulator.weather import CALM, HOUR, Weather
 
 T = TypeVar("T")
@@ -227,7 +227,7 @@ class Network:
         arguments = request.arguments
         answer = await getattr(self._store, request.name)(*arguments)
         again = "again, " if repeated else ""
-        self._note(request, f"{again}{_described(request.name, arguments, answer)}")
+        self._note(request, f"{again}{described(request.name, arguments, answer)}")
         await self._tell(request.name, arguments, answer, request.operation)
         return self.rot.seen(request.name, arguments, answer, request.operation)
 
@@ -370,33 +370,3 @@ def as_async(store: Store | AsyncStore) -> AsyncStore:
     if iscoroutinefunction(store.commit):
         return cast("AsyncStore", store)
     return cast("AsyncStore", _Immediate(cast("Store", store)))
-
-
-def _described(name: str, arguments: tuple[Any, ...], answer: Any) -> str:
-    """A request and its answer for people, in one line."""
-    match name, *arguments:
-        case "commit", key, Commit() as commit:
-            parent = commit.parent.hex()[:6] if commit.parent else "nothing"
-            done = "done" if answer else "refused"
-            what = "tombstone" if commit.head.deleted else "revision"
-            return (
-                f"{key.session_id}: {what} {commit.record.revision} as "
-                f"{commit.head.write_id.hex()[:6]} on {parent} in epoch {commit.head.epoch}: {done}"
-            )
-        case "read", key, *_:
-            found = "nothing"
-            if isinstance(answer, Segment):
-                numbers = [record.revision for record in answer.records]
-                found = f"{numbers[:1]}…{numbers[-1:]} of {answer.head.revision}"
-            return f"{key.session_id}, {arguments[1:]}: {found} "
-        case "prune", key, Pruning() as pruning:
-            done = "done" if answer else "refused"
-            return f"{key.session_id}: {list(pruning.remove)} to {pruning.head.epoch}: {done}"
-        case "put_pages", key, pages:
-            return f"{key.session_id}: {[page.id.hex()[:6] for page in pages]}"
-        case (("pages" | "drop_pages"), key, ids):
-            return f"{key.session_id}: {[id.hex()[:6] for id in ids]}"
-        case "attach", key, Attachment() as attachment:
-            return f"{key.session_id}: {attachment.revision} {attachment.name!r}"
-        case _:
-            return " ".join(str(argument) for argument in arguments)
