@@ -323,9 +323,10 @@ class Ledger:
             asked = None if newest else revision
             restored = await self._reader.restore(key.session_id, revision=asked)
         except (CheckpointError, LookupError) as exc:
-            broken("unreadable", f"revision {revision} of {key}: {exc!r}")
+            gone = newest and isinstance(exc, SessionNotFound)
+            broken("lost" if gone else "unreadable", f"revision {revision} of {key}: {exc!r}")
         if restored.revision != revision:
-            broken("unreadable", f"revision {revision} of {key} is told as {restored.revision}")
+            broken("lost", f"revision {revision} of {key} was done, and is {restored.revision}")
         return Content.of(restored.state)
 
 
