@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-SOURCES = checkpoint backends/checkpoint_sql tools tests examples benchmarks conftest.py
+SOURCES = checkpoint backends/checkpoint_objectstore backends/checkpoint_sql tools tests examples benchmarks conftest.py
 
 .PHONY: demo test soak gigabyte bench generate lint types dist clean
 

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from checkpoint.store import AsyncStore, Store
 
 GROUP = "checkpoint.stores"
-OURS = {"memory": "checkpoint.inmemory:open_store", "sqlite": "checkpoint_sql.sqlite:open_store"}
+OURS = {
+    "file": "checkpoint_objectstore.directory:open_store",
+    "memory": "checkpoint.inmemory:open_store",
+    "s3": "checkpoint_objectstore.s3:open_store",
+    "sqlite": "checkpoint_sql.sqlite:open_store",
+}
 
 _PARAMETER = re.compile(r"([?&;])([^=&;]*)=[^&;]*")
 _SECRET = re.compile(r"(?i)pass|pwd|secret|token|key|credential|signature")
