@@ -36,11 +36,13 @@ if TYPE_CHECKING:
     from checkpoint.errors import StateTooLarge as StateTooLarge
     from checkpoint.errors import StoreBusy as StoreBusy
     from checkpoint.errors import StoreClosed as StoreClosed
+    from checkpoint.errors import StoreDenied as StoreDenied
     from checkpoint.errors import StoreError as StoreError
     from checkpoint.errors import StoreFull as StoreFull
     from checkpoint.errors import StoreReadOnly as StoreReadOnly
     from checkpoint.errors import StoreTooNew as StoreTooNew
     from checkpoint.errors import StoreUnavailable as StoreUnavailable
+    from checkpoint.errors import StoreUnsafe as StoreUnsafe
     from checkpoint.errors import UnknownStore as UnknownStore
     from checkpoint.errors import UnsupportedFormat as UnsupportedFormat
     from checkpoint.memory import Memory as Memory
@@ -64,8 +66,9 @@ _HOME = {
     "errors": (
         "CheckpointError Conflict Damaged InvalidId InvalidOption InvalidState NotAStore "
         "NotLoaded NotSerializable RevisionNotFound RevisionPruned SaveUnclear SchemaChanged "
-        "SchemaMismatch SessionNotFound StateTooLarge StoreBusy StoreClosed StoreError StoreFull "
-        "StoreReadOnly StoreTooNew StoreUnavailable UnknownStore UnsupportedFormat"
+        "SchemaMismatch SessionNotFound StateTooLarge StoreBusy StoreClosed StoreDenied StoreError "
+        "StoreFull StoreReadOnly StoreTooNew StoreUnavailable StoreUnsafe UnknownStore "
+        "UnsupportedFormat"
     ),
     "memory": "Memory",
     "opening": "open open_async preload",

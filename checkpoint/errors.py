@@ -188,6 +188,14 @@ class StoreReadOnly(StoreError):
     """The store can be read and not written; nothing was written."""
 
 
+class StoreDenied(StoreError):
+    """The store refused these credentials, or what they ask for; nothing was written."""
+
+
+class StoreUnsafe(StoreError):
+    """The store does not keep what saves rest on, such as locks or conditions; nothing was written."""
+
+
 class StoreClosed(StoreError):
     """The checkpointer was closed before this call."""
 
