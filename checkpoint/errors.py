@@ -193,7 +193,7 @@ class StoreDenied(StoreError):
 
 
 class StoreUnsafe(StoreError):
-    """The store does not keep what saves rest on, such as locks or conditions; nothing was written."""
+    """The store does not keep what saves rest on (locks, conditions); nothing was written."""
 
 
 class StoreClosed(StoreError):

@@ -100,7 +100,10 @@ class Page(NamedTuple):
 
 
 class PageInfo(NamedTuple):
-    """A page in a listing: its id, ``stored_at``, and size in bytes."""
+    """A page in a listing: its id, ``stored_at``, and size in bytes.
+
+    A store that notes such times itself may tell its own.
+    """
 
     id: bytes
     stored_at: int
@@ -186,7 +189,7 @@ class Store(Protocol):
     def attach(self, key: SessionKey, attachment: Attachment) -> None:
         """Write an attachment, replacing one of the same revision and name.
 
-        Does nothing when the session is not there.
+        Does nothing when the session is not there. Its revision is 0, or there, or yet to come.
         """
 
     def detach(self, key: SessionKey, revision: int, name: str) -> bool:

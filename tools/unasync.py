@@ -1,4 +1,4 @@
-"""Generate the blocking twin: ``checkpoint/_sync`` from ``checkpoint/_async``.
+"""Generate the blocking twins: each ``_sync`` from the ``_async`` beside it.
 
 The asynchronous source is written by hand; every ``await`` in it is a place where the twin blocks.
 Run it after a change; ``--check`` only tells whether the twin is up to date (CI does).
@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SOURCE = ROOT / "checkpoint" / "_async"
-TARGET = ROOT / "checkpoint" / "_sync"
+SOURCES = [
+    ROOT / "checkpoint" / "_async",
+    ROOT / "backends" / "checkpoint_objectstore" / "_async",
+]
 
 # In order; applied to whole words of the code, its docstrings and examples alike.
 REPLACEMENTS = [
@@ -38,7 +40,7 @@ def blocking(source: str, name: str) -> str:
         flags = re.DOTALL if "@overload" in pattern else re.NOFLAG
         source = re.sub(pattern, replacement, source, flags=flags)
     docstring, rest = source[: source.index('"""', 3) + 3], source[source.index('"""', 3) + 3 :]
-    notice = f"# Generated from checkpoint/_async/{name} by tools/unasync.py: change that one."
+    notice = f"# Generated from {name} by tools/unasync.py: change that one."
     return f"{docstring}\n\n{notice}\n{rest}"
 
 
@@ -63,10 +65,11 @@ def formatted(code: str) -> str:
 def main() -> int:
     check = "--check" in sys.argv[1:]
     stale = []
-    for path in sorted(SOURCE.glob("*.py")):
+    for path in (path for source in SOURCES for path in sorted(source.glob("*.py"))):
         source = path.read_text()
-        twin = formatted(blocking(source, path.name)) if source.strip() else source
-        target = TARGET / path.name
+        name = f"{path.parent.parent.name}/_async/{path.name}"
+        twin = formatted(blocking(source, name)) if source.strip() else source
+        target = path.parent.parent / "_sync" / path.name
         if not target.exists() or target.read_text() != twin:
             stale.append(str(target.relative_to(ROOT)))
             if not check:

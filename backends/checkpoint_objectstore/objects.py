@@ -79,7 +79,7 @@ class Objects(Protocol):
         None where there was another object, or none.
         """
 
-    def list(self, prefix: str, after: str = "") -> list[Entry]:
+    def list(self, prefix: str, after: str = "") -> Sequence[Entry]:
         """Some of the objects whose key begins with ``prefix``, in byte order of their keys.
 
         Args:
@@ -88,7 +88,7 @@ class Objects(Protocol):
         Returns an empty list only where there are no more.
         """
 
-    def folders(self, folder: str, prefix: str, after: str = "") -> list[str]:
+    def folders(self, folder: str, prefix: str, after: str = "") -> Sequence[str]:
         """Some of the names that follow ``folder`` in keys, up to the next ``/``, in byte order.
 
         Args:
@@ -119,9 +119,9 @@ class AsyncObjects(Protocol):
 
     async def replace(self, key: str, data: bytes, tag: str) -> str | None: ...
 
-    async def list(self, prefix: str, after: str = "") -> list[Entry]: ...
+    async def list(self, prefix: str, after: str = "") -> Sequence[Entry]: ...
 
-    async def folders(self, folder: str, prefix: str, after: str = "") -> list[str]: ...
+    async def folders(self, folder: str, prefix: str, after: str = "") -> Sequence[str]: ...
 
     async def delete(self, keys: Sequence[str]) -> None: ...
 

@@ -50,6 +50,7 @@ class StoreSuite(_Contract):
 
     Attributes:
         durable: False for a store that keeps nothing when it is closed.
+        keeps_times: False for a store that tells a time of its own for when a page was written.
         examples: how many sequences of calls the state machine tries; fewer for a slow store.
 
     Example:

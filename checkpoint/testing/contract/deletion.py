@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from checkpoint.record import Kind
-from checkpoint.store import Attachment, Page, PageInfo, Segment, Store
+from checkpoint.store import Attachment, Page, Segment, Store
 from checkpoint.testing.chain import KEY, Chain, create, segment_of
 from checkpoint.testing.contract.suite import Suite
 
@@ -63,7 +63,7 @@ class Deletion(Suite):
         chain = Chain(store)
         store.put_pages(KEY, [Page(bytes(24), b"page", 1)])
         chain.grow("bpt")
-        assert store.list_pages(KEY) == [PageInfo(bytes(24), 1, 4)]
+        assert self.listed(store) == [self.info(bytes(24), 1, 4)]
         assert store.pages(KEY, [bytes(24)]) == {bytes(24): b"page"}
 
     def test_a_session_made_again_goes_on_counting_after_its_tombstone(self, store: Store) -> None:

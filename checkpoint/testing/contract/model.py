@@ -51,11 +51,11 @@ def _attach(key: SessionKey, note: Attachment, store: Store) -> None:
     store.attach(key, note)
 
 
-def _kept(key: SessionKey, store: Store) -> list[object]:
+def _kept(key: SessionKey, suite: Suite, store: Store) -> list[object]:
     return [
         store.heads(key, None, 99),
         store.attachments(key),
-        store.list_pages(key),
+        suite.listed(store, key),
         store.pages(key, PAGES),
     ]
 
@@ -63,10 +63,10 @@ def _kept(key: SessionKey, store: Store) -> list[object]:
 class StoreModel(RuleBasedStateMachine):
     """The store and the reference get the same calls; every answer must be the same."""
 
-    def __init__(self, connect: Callable[[], AbstractContextManager[Store]], durable: bool) -> None:
+    def __init__(self, connect: Callable[[], AbstractContextManager[Store]], suite: Suite) -> None:
         super().__init__()
         self._connect = connect
-        self._durable = durable
+        self._suite = suite
         self._reference = InMemoryStore()
         self._chains = {key: Chain(self._reference, key) for key in KEYS}
         self._sent: list[tuple[SessionKey, Commit | Pruning]] = []
@@ -223,7 +223,9 @@ class StoreModel(RuleBasedStateMachine):
         data=st.binary(max_size=9),
     )
     def attach(self, key: SessionKey, revisions: set[int], names: set[str], data: bytes) -> None:
+        """To the session, and to those revisions that are there."""
         self._changed.add(key)
+        revisions &= {0, *(record.revision for record, _ in self._reference.heads(key, None, 99))}
         for note in (Attachment(revision, name, data) for revision in revisions for name in names):
             self._same(partial(_attach, key, note))
 
@@ -234,7 +236,7 @@ class StoreModel(RuleBasedStateMachine):
 
     # --- the whole -------------------------------------------------------------------------------
 
-    @precondition(lambda self: self._durable)
+    @precondition(lambda self: self._suite.durable)
     @rule()
     def open_again(self) -> None:
         self._opened.__exit__(None, None, None)
@@ -249,20 +251,20 @@ class StoreModel(RuleBasedStateMachine):
             key = self._changed.pop()
             segment = self._same(partial(_read, key, 0))
             self._same(partial(_read, key, segment.head.revision - 1 if segment else 0))
-            self._same(partial(_kept, key))
+            self._same(partial(_kept, key, self._suite))
 
 
 class Model(Suite):
     """Any calls in any order."""
 
     def test_any_calls_in_any_order_are_answered_as_the_reference_does(self, place: Path) -> None:
-        connected, durable, numbers = self.connected, self.durable, count()
+        suite, numbers = self, count()
 
         class Machine(StoreModel):
             def __init__(self) -> None:
                 here = place / f"example-{next(numbers)}"
                 here.mkdir()
-                super().__init__(lambda: connected(here), durable)
+                super().__init__(lambda: suite.connected(here), suite)
 
         wanted = settings(
             max_examples=self.examples * (20 if SOAK else 1),

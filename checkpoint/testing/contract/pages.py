@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from checkpoint.ids import SessionKey
-from checkpoint.store import Page, PageInfo, Store
+from checkpoint.store import Page, Store
 from checkpoint.testing.chain import KEY, Chain
 from checkpoint.testing.contract.suite import Suite
 
@@ -61,14 +61,14 @@ class Pages(Suite):
         pages = pages_of(ODD_PAGES, stored_at=2**60)
         for page in pages:
             store.put_pages(KEY, [page])
-        assert store.list_pages(KEY) == [
-            PageInfo(page.id, page.stored_at, len(page.data)) for page in sorted(pages)
+        assert self.listed(store) == [
+            self.info(page.id, page.stored_at, len(page.data)) for page in sorted(pages)
         ]
 
     def test_a_page_may_be_empty(self, store: Store) -> None:
         store.put_pages(KEY, [Page(bytes(24), b"", 0)])
         assert store.pages(KEY, [bytes(24)]) == {bytes(24): b""}
-        assert store.list_pages(KEY) == [PageInfo(bytes(24), 0, 0)]
+        assert self.listed(store) == [self.info(bytes(24), 0, 0)]
 
     def test_no_pages_at_all_are_put_and_dropped_without_a_trace(self, store: Store) -> None:
         store.put_pages(KEY, [])
@@ -101,7 +101,7 @@ class Pages(Suite):
         assert store.list_pages(KEY) == []
         for number, key in enumerate(keys[1:], start=1):
             assert store.pages(key, ids) == dict.fromkeys(ids, b"%d" % number)
-            assert store.list_pages(key) == [PageInfo(id, number, 1) for id in sorted(ids)]
+            assert self.listed(store, key) == [self.info(id, number, 1) for id in sorted(ids)]
 
     def test_commits_and_prunings_leave_pages_alone(self, store: Store) -> None:
         pages = pages_of(ODD_PAGES)
@@ -123,4 +123,4 @@ class Pages(Suite):
         assert store.pages(KEY, [page.id for page in pages]) == {p.id: p.data for p in pages}
         assert [page.id for page in store.list_pages(KEY)] == sorted(page.id for page in pages)
         store.drop_pages(KEY, [page.id for page in pages[1:]])
-        assert store.list_pages(KEY) == [PageInfo(pages[0].id, 0, len(pages[0].data))]
+        assert self.listed(store) == [self.info(pages[0].id, 0, len(pages[0].data))]

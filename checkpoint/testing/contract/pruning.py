@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from checkpoint.record import Kind
-from checkpoint.store import Attachment, Page, PageInfo, Segment, Store
+from checkpoint.store import Attachment, Page, Segment, Store
 from checkpoint.testing.chain import KEY, Chain, new_record, segment_of
 from checkpoint.testing.contract.suite import Suite
 
@@ -119,7 +119,7 @@ class Pruned(Suite):
             *((0, "label/x"), (0, "pin/x")),
             *((revision, "label/x") for revision in (3, 4, 5, 6)),
         ]
-        assert store.list_pages(KEY) == [PageInfo(bytes(24), 1, 4)]
+        assert self.listed(store) == [self.info(bytes(24), 1, 4)]
 
     # --- the guard -------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from checkpoint.record import Kind
-from checkpoint.store import Attachment, Page, PageInfo, Segment, Store
+from checkpoint.store import Attachment, Page, Segment, Store
 from checkpoint.testing.chain import KEY, Chain, segment_of
 from checkpoint.testing.contract.suite import SOAK, Suite
 
@@ -34,7 +34,7 @@ class Sizes(Suite):
         pages = [Page(noise.randbytes(24), noise.randbytes(size), n) for n in range(3)]
         store.put_pages(KEY, pages)
         assert store.pages(KEY, [page.id for page in pages]) == {p.id: p.data for p in pages}
-        assert store.list_pages(KEY) == [PageInfo(p.id, p.stored_at, size) for p in sorted(pages)]
+        assert self.listed(store) == [self.info(p.id, p.stored_at, size) for p in sorted(pages)]
 
     def test_large_attachments_come_back_as_they_were(self, store: Store) -> None:
         Chain(store).add()

@@ -1,0 +1,381 @@
+"""A store of objects: the commit protocol over the calls of a driver.
+
+A session is one object, its head, with the newest segment in it. A save replaces it on the
+condition that it is the one that was read; all else that a head names is written before it.
+"""
+
+# Generated from checkpoint_objectstore/_async/store.py by tools/unasync.py: change that one.
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from checkpoint import log
+from checkpoint.errors import Damaged, StoreClosed, StoreError
+from checkpoint.ids import SessionKey
+from checkpoint.record import Record
+from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Segment
+from checkpoint_objectstore._sync.listing import list_sessions
+from checkpoint_objectstore._sync.marker import check_place
+from checkpoint_objectstore.format import (
+    SEGMENT_START,
+    Finished,
+    Session,
+    first_of_segment,
+    pack_session,
+    unpack_segment,
+    unpack_session,
+)
+from checkpoint_objectstore.known import Known, KnownHeads
+from checkpoint_objectstore.layout import (
+    Folder,
+    Note,
+    folder_of,
+    notes_in,
+    pack_note,
+    page_id,
+    unpack_note,
+)
+from checkpoint_objectstore.objects import Entry, Objects
+from checkpoint_objectstore.pruning import after_commit, after_pruning, touched
+
+_TRIES = 20
+_AT_ONCE = 16  # segments fetched at the same time
+
+
+class ObjectStore:
+    """Sessions in a place that keeps objects.
+
+    Args:
+        objects: the place; it is closed with the store.
+
+    Raises:
+        StoreUnsafe: on the first save of a new session, the place has no conditions on writes.
+    """
+
+    def __init__(self, objects: Objects) -> None:
+        self._driver = objects
+        self._known = KnownHeads()
+        self._checked = False
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._driver!r})"
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+        for _ in range(_TRIES):
+            known = self._head(key)
+            if known is None:
+                return None
+            head, session = known.session.head, known.session
+            last = head.revision if revision is None else revision
+            records: Sequence[Record] | None = session.records
+            for segment in session.finished:
+                if segment.base <= last <= segment.last:
+                    records = self._segment(key, segment)
+            if records is None:
+                self._must_have_changed(key, known)
+                continue
+            there = any(record.revision == last for record in records)
+            wanted = [r for r in records if there and since < r.revision <= last]
+            return Segment(head, tuple(wanted))
+        raise _always_changing(key)
+
+    def heads(
+        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+    ) -> list[tuple[Record, int]]:
+        for _ in range(_TRIES):
+            known = self._head(key)
+            if known is None:
+                return []
+            session = known.session
+            found = _listed(session.records, session.head.base, before, bases=bases)
+            older = [s for s in session.finished[::-1] if before is None or s.base < before]
+            complete = True
+            while older and len(found) < limit and complete:
+                some, older = older[:_AT_ONCE], older[_AT_ONCE:]
+                listed = (self._bases if bases else self._whole)(key, some, before)
+                complete = listed is not None
+                found += listed or []
+            if complete:
+                return found[:limit]
+            self._must_have_changed(key, known)
+        raise _always_changing(key)
+
+    def sessions(
+        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+    ) -> list[tuple[str, Head]]:
+        return list_sessions(self._objects, namespace, prefix, after, limit, deleted)
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def commit(self, key: SessionKey, commit: Commit) -> bool:
+        if commit.parent is None:
+            if not self._checked:
+                check_place(self._objects)
+                self._checked = True
+            session = Session(commit.head, records=(commit.record,))
+            return self._create(key, session)
+        known = self._guarded(key, commit.parent, commit.head.epoch)
+        if known is None:
+            return False
+        session, written = after_commit(known.session, commit)
+        if not self._replace(key, known, session, written):
+            return False
+        if commit.head.deleted:
+            self._clear(key, known.session, session)
+        return True
+
+    def prune(self, key: SessionKey, pruning: Pruning) -> bool:
+        guard = pruning.guard
+        known = self._guarded(key, guard.write_id, guard.epoch)
+        if known is None:
+            return False
+        read: dict[Finished, tuple[Record, ...]] = {}
+        for segment in touched(known.session, pruning):
+            records = self._segment(key, segment)
+            if records is None:
+                self._must_have_changed(key, known)
+                return False
+            read[segment] = records
+        session, written = after_pruning(known.session, pruning, read)
+        if not self._replace(key, known, session, written):
+            return False
+        self._clear(key, known.session, session, pruning.remove)
+        return True
+
+    def _guarded(self, key: SessionKey, write_id: bytes, epoch: int) -> Known | None:
+        """The head, if it has this ``write_id`` and epoch; as it is known, or else read."""
+
+        def fits(known: Known | None) -> bool:
+            head = known.session.head if known else None
+            return head is not None and (head.write_id, head.epoch) == (write_id, epoch)
+
+        self._objects  # noqa: B018 - it is open
+        known = self._known.get(key)
+        if not fits(known):
+            known = self._head(key)
+        return known if fits(known) else None
+
+    def _create(self, key: SessionKey, session: Session) -> bool:
+        self._known.drop(key)
+        head = folder_of(key).head
+        tag = self._objects.create(head, pack_session(key, session))
+        if tag is not None:
+            self._known.put(key, tag, session)
+        return tag is not None
+
+    def _replace(
+        self, key: SessionKey, known: Known, session: Session, written: dict[bytes, bytes]
+    ) -> bool:
+        """Put a head on the one that is known, and before it the segments that only it names.
+
+        Whether that is still there; if not, its guard does not hold any more.
+        """
+        folder = folder_of(key)
+        self._known.drop(key)
+        if written:
+            self._objects.put_many({folder.page(id): written[id] for id in written})
+        tag = self._objects.replace(folder.head, pack_session(key, session), known.tag)
+        if tag is not None:
+            self._known.put(key, tag, session)
+        return tag is not None
+
+    def _clear(
+        self,
+        key: SessionKey,
+        before: Session,
+        after: Session,
+        removed: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        """Remove what went with a deletion, or with revisions, now that the head tells so.
+
+        What cannot be removed now is not seen by anybody, and collected later.
+        """
+        folder = folder_of(key)
+        gone = [folder.page(s.id) for s in set(before.finished) - set(after.finished)]
+        try:
+            if removed or before.generation != after.generation:
+                gone += [
+                    note.key
+                    for note in self._notes(folder)
+                    if _is_over(note, after)
+                    or any(first <= note.revision <= last for first, last in removed)
+                ]
+            if gone:
+                self._objects.delete(gone)
+        except StoreError as exc:
+            log.warning("garbage is left", **key._asdict(), objects=len(gone), reason=str(exc))
+
+    # --- pages -----------------------------------------------------------------------------------
+
+    def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
+        folder = folder_of(key)
+        objects = {folder.page(page.id): page.data for page in pages}
+        if objects and self._known.get(key) is None:
+            objects = folder.id_objects(key.session_id) | objects
+        self._objects.put_many(objects)
+
+    def pages(self, key: SessionKey, ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        folder = folder_of(key)
+        found = self._objects.get_many([folder.page(id) for id in dict.fromkeys(ids)])
+        return {page_id(name): data for name, data in found.items()}
+
+    def list_pages(self, key: SessionKey) -> list[PageInfo]:
+        """All pages, and the segments that no head names.
+
+        They are listed before the head is read. One that is written later is named by no head that
+        was there before, and one that this head does not name can come to be named only on top of
+        it: so not by anybody, once its epoch has moved.
+        """
+        entries = self._all(folder_of(key).pages)
+        named = self._finished(key) if entries else set()
+        found = [PageInfo(page_id(name), stored_at, size) for name, size, stored_at in entries]
+        return [page for page in found if page.id not in named]
+
+    def drop_pages(self, key: SessionKey, ids: Sequence[bytes]) -> None:
+        folder = folder_of(key)
+        named = self._finished(key) if ids else set()
+        self._objects.delete([folder.page(id) for id in ids if id not in named])
+
+    def _finished(self, key: SessionKey) -> set[bytes]:
+        """The ids of the segments that the head names."""
+        known = self._head(key)
+        return {segment.id for segment in known.session.finished} if known else set()
+
+    # --- attachments -----------------------------------------------------------------------------
+
+    def attach(self, key: SessionKey, attachment: Attachment) -> None:
+        known = self._head(key)
+        if known is not None:
+            note = folder_of(key).note(known.session.generation, *attachment[:2])
+            self._objects.put_many({note: pack_note(attachment)})
+
+    def detach(self, key: SessionKey, revision: int, name: str) -> bool:
+        known = self._head(key)
+        if known is None:
+            return False
+        note = folder_of(key).note(known.session.generation, revision, name)
+        found = self._objects.get_many([note], first=1)
+        self._objects.delete(list(found))
+        return bool(found)
+
+    def attachments(self, key: SessionKey) -> list[Attachment]:
+        known = self._head(key)
+        if known is None:
+            return []
+        notes = self._notes(folder_of(key))
+        shown = {note.key: note for note in notes if not _is_over(note, known.session)}
+        found = self._objects.get_many(list(shown))
+        attached = [unpack_note(shown[name].revision, data) for name, data in found.items()]
+        return sorted(attached, key=lambda note: (note.revision, note.name.encode()))
+
+    def _notes(self, folder: Folder) -> list[Note]:
+        return notes_in(entry.key for entry in self._all(folder.notes))
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._driver.close()
+
+    # --- objects ---------------------------------------------------------------------------------
+
+    @property
+    def _objects(self) -> Objects:
+        if self._closed:
+            raise StoreClosed("this store was closed; open it again")
+        return self._driver
+
+    def _head(self, key: SessionKey) -> Known | None:
+        """The head object as it is now; one that did not change is not sent again."""
+        known = self._known.get(key)
+        found = self._objects.get(folder_of(key).head, known.tag if known else "")
+        if found is None:
+            self._known.drop(key)
+            return None
+        if known is not None and found.tag == known.tag:
+            return known
+        return self._known.put(key, found.tag, unpack_session(key, found.data))
+
+    def _segment(self, key: SessionKey, segment: Finished) -> tuple[Record, ...] | None:
+        """The records of a finished segment; None where it is gone."""
+        name = folder_of(key).page(segment.id)
+        found = self._objects.get_many([name])
+        return unpack_segment(key, segment, found[name]) if name in found else None
+
+    def _whole(
+        self, key: SessionKey, segments: Sequence[Finished], before: int | None
+    ) -> list[tuple[Record, int]] | None:
+        """The records of segments, newest first; None where one is gone."""
+        names = {folder_of(key).page(segment.id): segment for segment in segments}
+        found = self._objects.get_many(list(names))
+        if found.keys() != names.keys():
+            return None
+        return [
+            listed
+            for name, segment in names.items()
+            for listed in _listed(
+                unpack_segment(key, segment, found[name]), segment.base, before, bases=False
+            )
+        ]
+
+    def _bases(
+        self, key: SessionKey, segments: Sequence[Finished], before: int | None
+    ) -> list[tuple[Record, int]] | None:
+        """The first records of segments; None where one is gone."""
+        names = {folder_of(key).page(segment.id): segment for segment in segments}
+        found = self._objects.get_many(list(names), first=SEGMENT_START)
+        if found.keys() != names.keys():
+            return None
+        bases: list[tuple[Record, int]] = []
+        for name, segment in names.items():
+            first = first_of_segment(key, segment, found[name])
+            if first is None:  # it names a great many pages
+                whole = self._whole(key, [segment], None)
+                if whole is None:
+                    return None
+                first = whole[-1]
+            if first[0].revision == segment.base:
+                bases.append(first)
+        return bases
+
+    def _must_have_changed(self, key: SessionKey, known: Known) -> None:
+        """Raise Damaged unless the head that names what is not there is another by now."""
+        if self._head(key) is known:
+            raise Damaged(
+                "a finished segment that its head names is not there: it was removed by something "
+                "else than this library; see verify()",
+                **key._asdict(),
+            )
+
+    def _all(self, prefix: str) -> list[Entry]:
+        found: list[Entry] = []
+        while some := self._objects.list(prefix, found[-1].key if found else ""):
+            found += some
+        return found
+
+
+def _listed(
+    records: Iterable[Record], base: int, before: int | None, *, bases: bool
+) -> list[tuple[Record, int]]:
+    """Records as :meth:`ObjectStore.heads` tells them, newest first."""
+    return [
+        (record._replace(body=b""), len(record.head) + len(record.body))
+        for record in reversed(tuple(records))
+        if (before is None or record.revision < before) and (not bases or record.revision == base)
+    ]
+
+
+def _is_over(note: Note, session: Session) -> bool:
+    """Whether an attachment went with a deletion, or with its revision."""
+    if note.generation is None:
+        return False
+    if note.generation != session.generation:
+        return True
+    return 0 < note.revision <= session.head.revision and not session.has(note.revision)
+
+
+def _always_changing(key: SessionKey) -> StoreError:
+    return StoreError("others take revisions out of it all the time; try again", **key._asdict())
