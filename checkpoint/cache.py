@@ -58,6 +58,12 @@ class Cache:
                 _, (freed, _) = self._kept.popitem(last=False)
                 self._left += freed
 
+    def put_pages(self, key: SessionKey, loaded: Loaded) -> None:
+        """Keep the pages that were read of a revision, if it is the one that is kept."""
+        kept = self.get(key)
+        if kept is not None and kept.tip is loaded.tip:
+            self.put(key, loaded)
+
     def drop(self, key: SessionKey) -> None:
         """Forget a session."""
         with self._lock:

@@ -157,9 +157,12 @@ class Loader(Generic[S]):
         pages = dict(loaded.pages)
         paths = () if window is None else schema.memories
         needed = wanted(loaded.document, paths, window or 0)
-        if refs := [ref for ref in needed if ref.id not in pages]:
+        refs = [ref for ref in needed if ref.id not in pages]
+        if refs:
             self._fetch(key, loaded.tip, needed, pages)
         loaded = loaded._replace(pages=pages)
+        if refs:
+            self.options.cache.put_pages(key, loaded)
         source = self._source(key, loaded) if window is not None else None
         state, origin = hydrate(key, loaded, schema, max_bytes, window, source)
         begun = self._begun(state, Lineage(key, origin), Snapshot.of(*key, loaded.header))

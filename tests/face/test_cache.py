@@ -138,6 +138,21 @@ async def test_a_windowed_session_stays_in_the_cache_without_its_old_pages(place
         assert restored.state.memory == [*notes(COUNT), *notes(5)]
 
 
+async def test_pages_that_were_read_are_not_sent_again(place: Place) -> None:
+    with small_pages():
+        place.rival(Notes).save(SESSION, Notes(memory=Memory(notes(COUNT))))
+        cp = place.open(Notes)
+        assert (await cp.restore(SESSION)).state.memory == notes(COUNT)
+        assert place.asked_for() != []
+        place.forget()
+        for window in (None, 50):
+            restored = await cp.restore(SESSION, window=window)
+            assert restored.state.memory[-50:] == notes(COUNT)[-50:]
+        assert place.asked_for() == []
+        await cp.restore(SESSION, revision=1)
+        assert place.asked_for() != [], "what is kept is the newest, as such"
+
+
 # --- what is kept is never what a caller has -----------------------------------------------------
 
 
