@@ -3,12 +3,13 @@
     CHECKPOINT_URL=s3://bucket/agents python examples/lambda_handler.py EVENT
 
 The module is a handler as AWS Lambda calls it. What is outside of ``handler`` runs once for each
-instance, while the platform starts it; a warm instance keeps the client's connections, and asks only
+instance, while the platform starts it; a warm one keeps the client's connections, and asks only
 whether the session has changed since it served it last. An event that is delivered again has the
 same ``message_id``: it is answered as before, and nothing is said twice.
 
-Run as a script, it serves one EVENT (a JSON object with ``session_id``, ``message_id`` and ``text``)
-in a process of its own, as a cold start does, and tells on standard error where the time went.
+Run as a script, it serves one EVENT, a JSON object with ``session_id``, ``message_id`` and
+``text``, in a process of its own, as a cold start does, and tells on standard error where the time
+went.
 """
 
 from __future__ import annotations

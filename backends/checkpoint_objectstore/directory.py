@@ -1,0 +1,297 @@
+"""Sessions in a directory of a local disk: one file for each object, and nothing running.
+
+It serves all processes of one machine. It must not lie on a network file system: NFS and its like
+let two machines hold one lock, or show each an old file, and cannot always tell.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from errno import EIO
+from itertools import groupby, islice
+from urllib.parse import parse_qsl, unquote
+
+from checkpoint.errors import InvalidOption, StoreError, StoreUnsafe
+from checkpoint.registry import redact
+from checkpoint.store import Store
+from checkpoint_objectstore.directory_files import (
+    ABSENT,
+    START,
+    checked,
+    exists,
+    folder_of,
+    is_file,
+    is_used,
+    names,
+    read,
+    tag_of,
+    walk,
+)
+from checkpoint_objectstore.directory_locks import SUPPORTED, sync, sync_folder
+from checkpoint_objectstore.directory_place import Directory, new_temp
+from checkpoint_objectstore.objects import Entry, Object
+
+_PAGE = 4096  # entries of a listing: each reads all names of a folder, so not too few
+_TRIES = 10  # of a folder that others remove, because it is empty, before a file is in it
+
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?", re.ASCII)
+
+
+class DirectoryObjects:
+    """Objects as files of a directory. Safe to share between threads, and with a forked child.
+
+    A write is a new file, synced, moved to its place, and the folder synced: whole or not at all,
+    and durable when the call returns. One process at a time changes a folder, held by ``flock``.
+    Files that are not its own it neither lists nor touches.
+
+    A directory that is not there is made by the first write, its parent is not; until then it
+    holds nothing, and reading says so. A parent that is not there is an outage, and so is a
+    directory that is gone, or empty, after this object had seen it: a volume that is not mounted
+    must not look like sessions that never were. So let it be a folder *in* a folder of the volume
+    (``/mnt/volume/agents/sessions``, with ``agents`` made by hand), never the place where the
+    volume is mounted: then a process that starts without the volume is told so, too.
+
+    Args:
+        path: the directory, absolute. On a local disk; no network file system.
+        timeout: seconds to wait for other writers of the same folder before ``StoreBusy``.
+
+    Raises:
+        StoreUnsafe: at once, this system is not POSIX; on the first write, the file system does
+            not keep locks.
+        NotAStore: on the first call, it is a file.
+        StoreUnavailable: its parent is not there; or it is not known whether a write is on disk.
+        StoreFull, StoreReadOnly, StoreDenied, StoreBusy: nothing was written.
+        StoreError: any other failure; nothing was written.
+
+    Example:
+        >>> import tempfile
+        >>> place = tempfile.TemporaryDirectory()
+        >>> objects = DirectoryObjects(place.name)
+        >>> tag = objects.create("a/b", b"1")
+        >>> objects.create("a/b", b"2")
+        >>> objects.get("a/b").data
+        b'1'
+        >>> objects.replace("a/b", b"2", tag) == objects.get("a/b").tag
+        True
+        >>> place.cleanup()
+    """
+
+    def __init__(self, path: str, *, timeout: float = 10.0) -> None:
+        if not SUPPORTED:
+            raise StoreUnsafe(
+                "a directory as a store needs the locks of a POSIX system, such as Linux or macOS; "
+                "here, use sqlite:///agents.db"
+            )
+        self._directory = Directory(path, timeout)
+        self._page = _PAGE
+
+    def __repr__(self) -> str:
+        return f"DirectoryObjects({self._directory.path!r})"
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def get(self, key: str, unless: str = "") -> Object | None:
+        with self._directory.reading() as root:
+            data = None if root is None else read(root, key)
+            if root is None or data is None:
+                return None
+            folder = folder_of(key)
+            if self._directory.locks.is_marked(root, folder):
+                # Somebody is writing it, or was killed: it must be on disk before it is believed.
+                self._directory.locks.settle(root, folder)
+        tag = tag_of(data)
+        return Object(b"" if tag == unless else data, tag)
+
+    def get_many(self, keys: Sequence[str], first: int | None = None) -> dict[str, bytes]:
+        with self._directory.reading() as root:
+            if root is None:
+                return {}
+            found = ((key, read(root, key, first)) for key in keys)
+            return {key: data for key, data in found if data is not None}
+
+    def list(self, prefix: str, after: str = "") -> Sequence[Entry]:
+        before, slash, start = checked(prefix, START).rpartition("/")
+        folder = before + slash
+        with self._directory.reading() as root:
+            if root is None:
+                return []
+            with closing(walk(root, folder, start, after)) as found:
+                return list(islice(found, self._page))
+
+    def folders(self, folder: str, prefix: str, after: str = "") -> Sequence[str]:
+        checked(folder, START)
+        with self._directory.reading() as root:
+            if root is None:
+                return []
+            inside = [name[:-1] for name in names(root, folder) if name.endswith("/")]
+            found = sorted(name for name in inside if name.startswith(prefix) and name > after)
+            used = (name for name in found if is_used(root, f"{folder}{name}/"))
+            return list(islice(used, self._page))
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def put_many(self, objects: Mapping[str, bytes]) -> None:
+        if not objects:
+            return
+        with self._directory.writing() as root, self._written(root, objects) as temps:
+            for folder, keys in groupby(sorted(objects, key=folder_of), folder_of):
+                self._publish(root, folder, {key: temps[key] for key in keys})
+
+    def create(self, key: str, data: bytes) -> str | None:
+        return self._guarded(key, data, lambda root: not is_file(root, key))
+
+    def replace(self, key: str, data: bytes, tag: str) -> str | None:
+        def is_it(root: int) -> bool:
+            there = read(root, key)
+            return there is not None and tag_of(there) == tag
+
+        return self._guarded(key, data, is_it)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        with self._directory.reading() as there:
+            if there is None or not keys:
+                return  # and nothing is made, only to remove nothing from it
+        with self._directory.writing() as root:
+            for folder, within in groupby(sorted(keys, key=folder_of), folder_of):
+                self._remove(root, folder, list(within))
+
+    def close(self) -> None:
+        """Nothing is open between calls."""
+
+    def _guarded(self, key: str, data: bytes, guard: Callable[[int], bool]) -> str | None:
+        with self._directory.writing() as root:
+            if not guard(root):  # and no file is written in vain
+                return None
+            with self._written(root, {key: data}) as temps:
+                return tag_of(data) if self._publish(root, folder_of(key), temps, guard) else None
+
+    @contextmanager
+    def _written(self, root: int, objects: Mapping[str, bytes]) -> Iterator[dict[str, str]]:
+        """Files with these bytes, on disk but not in their places; those left there are removed."""
+        temps: dict[str, str] = {}
+        try:
+            for key, data in objects.items():
+                temps[checked(key)] = temp = new_temp()
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                descriptor = os.open(temp, flags, 0o666, dir_fd=root)
+                try:
+                    view = memoryview(data)
+                    while view:
+                        view = view[os.write(descriptor, view) :]
+                    sync(descriptor)
+                finally:
+                    os.close(descriptor)
+            yield temps
+        finally:
+            for temp in temps.values():
+                with suppress(OSError):
+                    os.unlink(temp, dir_fd=root)
+
+    def _publish(
+        self,
+        root: int,
+        folder: str,
+        temps: Mapping[str, str],
+        guard: Callable[[int], bool] = lambda root: True,
+    ) -> bool:
+        """Move files to their places in one folder, if the guard holds."""
+        for _ in range(_TRIES):
+            self._make_folder(root, folder)
+            self._directory.locks.clear_above(root, folder)
+            with self._directory.locks.locked(root, folder) as held:
+                if not exists(root, folder or "."):
+                    continue  # it was empty, and somebody removed it before we had the lock
+                if not guard(root):
+                    return False
+                held.mark()
+                for key, temp in temps.items():
+                    try:
+                        os.rename(temp, key, src_dir_fd=root, dst_dir_fd=root)
+                    except OSError as exc:
+                        if exc.errno == EIO:
+                            raise self._directory.unclear(exc) from exc
+                        raise
+                try:
+                    # It is not empty now, so it stays; who made it marked its parent before that.
+                    self._directory.locks.settle(root, folder)
+                except OSError as exc:
+                    raise self._directory.unclear(exc) from exc
+                held.unmark()
+                return True
+        raise StoreError(
+            f"a folder in {self._directory.path!r} is always removed; nothing was written"
+        )
+
+    def _make_folder(self, root: int, folder: str) -> None:
+        if not folder or exists(root, folder):
+            return
+        parent = folder_of(folder)
+        self._make_folder(root, parent)
+        with self._directory.locks.locked(root, parent) as held:
+            held.mark()
+            with suppress(FileExistsError, FileNotFoundError):  # the second: tried again
+                os.mkdir(folder, dir_fd=root)
+                sync_folder(root, parent)
+            held.unmark()
+
+    def _remove(self, root: int, folder: str, keys: Iterable[str]) -> None:
+        removed = False
+        with self._directory.locks.locked(root, folder):
+            for key in keys:
+                with suppress(*ABSENT):
+                    os.unlink(checked(key), dir_fd=root)
+                    removed = True
+            try:
+                with suppress(*ABSENT):
+                    sync_folder(root, folder)
+            except OSError as exc:
+                raise self._directory.unclear(exc) from exc
+        with suppress(OSError):  # no more than tidying up: it ends at a folder that is in use
+            while removed and folder:
+                with self._directory.locks.locked(root, folder):
+                    os.rmdir(folder, dir_fd=root)
+                folder = folder_of(folder)
+
+
+def open_store(url: str) -> Store:
+    """Open ``file:///absolute/directory``, which is made by the first save; its parent is not.
+
+    Parameter: ``timeout`` (seconds to wait for other writers, default 10).
+
+    Raises:
+        InvalidOption: the URL names no directory, a host, or has another parameter.
+        StoreUnsafe: this system is not POSIX.
+
+    Example:
+        >>> open_store("file:///srv/agents")
+        ObjectStore(DirectoryObjects('/srv/agents'))
+    """
+    from checkpoint_objectstore._sync.store import ObjectStore
+
+    return ObjectStore(open_objects(url))
+
+
+def open_objects(url: str) -> DirectoryObjects:
+    """The objects of the directory that a URL names, as :func:`open_store` does.
+
+    Example:
+        >>> open_objects("file:///srv/agents%20of%20mine?timeout=5")
+        DirectoryObjects('/srv/agents of mine')
+    """
+    location, _, query = url.partition("?")
+    path = unquote(location.partition("://")[2], errors="surrogateescape")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if not path.startswith("/") or not path.strip("/") or "\0" in path:
+        raise InvalidOption(
+            f"{redact(url)!r} names no directory; write file:///absolute/directory, with three "
+            f"slashes and no host"
+        )
+    timeout = options.pop("timeout", "10")
+    if options or not _SECONDS.fullmatch(timeout):
+        raise InvalidOption(
+            f"{redact(url)!r}: the URL of a directory takes ?timeout=SECONDS and nothing else"
+        )
+    return DirectoryObjects("/" + path.strip("/"), timeout=float(timeout))
