@@ -19,14 +19,12 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import BinaryIO
 from urllib.parse import parse_qs, unquote, urlsplit
-
-_REASONS = {"409": "Conflict", "412": "Precondition Failed", "503": "Slow Down"}
 
 
 @dataclass(frozen=True)
@@ -76,18 +74,27 @@ RESET = Fault(forward=0, lose=True, reset=True)
 DUPLICATE = Fault(forward=2)
 
 
-def answer(status: int, code: str = "", message: str = "as told", *, after: bool = False) -> Fault:
+def answer(
+    status: int,
+    code: str = "",
+    message: str = "as told",
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: str = "",
+    after: bool = False,
+) -> Fault:
     """An answer of S3 that the server did not give.
 
     Args:
         code: of the error; empty: no body, as some servers and proxies answer.
+        body: another body than the one that tells the error.
         after: the server has done what was asked.
     """
-    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>" if code else ""
-    reason = _REASONS.get(str(status), "Told")
-    head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/xml\r\n"
-    raw = f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
-    return Fault(forward=int(after), answer=raw)
+    if code:
+        body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    lines = {"Content-Type": "application/xml", **(headers or {}), "Content-Length": len(body)}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return Fault(int(after), answer=f"HTTP/1.1 {status} Told\r\n{head}\r\n{body}".encode())
 
 
 class Proxy:

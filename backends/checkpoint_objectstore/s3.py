@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
-from checkpoint.errors import InvalidOption, StoreError, StoreUnavailable
+from checkpoint.errors import InvalidOption, StoreUnavailable
 from checkpoint.registry import redact
 from checkpoint_objectstore.objects import Entry, Object
 from checkpoint_objectstore.s3_client import DEFAULT_TIMEOUT, Settings, checked
@@ -18,6 +18,7 @@ from checkpoint_objectstore.s3_errors import (
     code_of,
     status_of,
     translated,
+    undeleted,
     was_sent_again,
 )
 
@@ -195,7 +196,7 @@ class S3Objects:
             # The answer to the whole is a success even where that to every part is not.
             for error in answer.get("Errors", ()):
                 if error.get("Code") != "NoSuchKey":
-                    raise self._undeleted(error)
+                    raise undeleted(error, self._bucket)
 
     def close(self) -> None:
         self._clients.close()
@@ -247,18 +248,18 @@ class S3Objects:
             more = bool(answer.get("IsTruncated") and query["ContinuationToken"])
 
     def _at_once(self, call: Callable[[Any], Any], items: Any) -> builtins.list[Any]:
-        return self._clients.workers().map(call, items) if items else []
+        if not items:
+            return []
+        try:
+            workers = self._clients.workers()
+        except FAILURES as exc:  # there is no client
+            raise self._translated(exc) from exc
+        return workers.map(call, items)
 
     def _translated(
         self, exc: BaseException, *, writes: bool = False, guarded: bool = False
     ) -> Exception:
         return translated(exc, self._bucket, writes=writes, guarded=guarded)
-
-    def _undeleted(self, error: Mapping[str, str]) -> StoreError:
-        return StoreUnavailable(
-            f"the bucket {self._bucket!r} did not delete {error.get('Key')!r}: {error.get('Code')} "
-            f"({error.get('Message')}). Check that s3:DeleteObject is granted"
-        )
 
 
 def open_store(url: str) -> Store:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
@@ -123,6 +125,15 @@ def translated(
     return _unanswered(exc, f"the bucket {bucket!r}")
 
 
+def undeleted(error: Mapping[str, str], bucket: str) -> CheckpointError:
+    """Why an object was not deleted, as the answer to a request for many tells it."""
+    told = f"the bucket {bucket!r} did not delete {error.get('Key')!r}: {error.get('Code')} "
+    told += f"({error.get('Message')})"
+    if error.get("Code") in _DENIED:
+        return StoreDenied(f"{told}. Give these credentials s3:DeleteObject on its objects")
+    return StoreUnavailable(f"{told}. Try again")
+
+
 def _answered(exc: boto.ClientError, where: str, guarded: bool) -> CheckpointError:
     code, status, said = code_of(exc), status_of(exc), _said(exc)
     if code in _ELSEWHERE or status in (301, 302, 307, 308):
@@ -188,17 +199,21 @@ def _said(exc: boto.ClientError) -> str:
 
 
 def _error(exc: BaseException) -> dict[str, str]:
-    found: dict[str, str] = getattr(exc, "response", {}).get("Error", {})
+    found: dict[str, str] = _response(exc).get("Error", {})
     return found
 
 
-def _metadata(exc: BaseException) -> dict[str, int]:
-    found: dict[str, int] = getattr(exc, "response", {}).get("ResponseMetadata", {})
+def _metadata(exc: BaseException) -> dict[str, Any]:
+    found: dict[str, Any] = _response(exc).get("ResponseMetadata", {})
     return found
 
 
 def _headers(exc: BaseException) -> dict[str, str]:
-    found: dict[str, str] = (
-        getattr(exc, "response", {}).get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    )
+    found: dict[str, str] = _metadata(exc).get("HTTPHeaders", {})
+    return found
+
+
+def _response(exc: BaseException) -> dict[str, Any]:
+    """What S3 answered; empty where it did not."""
+    found: dict[str, Any] = exc.response if isinstance(exc, boto.ClientError) else {}
     return found
