@@ -133,9 +133,9 @@ async def send(
 ) -> None:
     """Commit a draft, if the session's head is still the one it was made for.
 
-    An unclear answer is resolved: the head, or the ring of recent writes, has our ``write_id``
-    (done), or somebody else's write on our parent (``Conflict``), or neither: then the identical
-    write is sent again, whose guard lets only one of them happen.
+    An unclear answer, or a refusal, is resolved: the head, or the ring of recent writes, has our
+    ``write_id`` (done), or somebody else's write on our parent (``Conflict``), or neither: then the
+    identical write is sent again, whose guard lets only one of them happen.
 
     Args:
         clock: microseconds since 1970, noted with the pages.
@@ -168,11 +168,13 @@ async def send(
         try:
             segment = await store.read(key)
             tip = survey(key, segment) if segment else None
-            if tip is not None and (sent_before or unclear):
+            if tip is not None:
+                # Also when it was refused at the first try: something on the way to the store may
+                # have sent it twice, and the answer is that to the second.
                 landed = await _landed(store, key, commit, tip)
                 if landed:
                     return
-                if landed is None:
+                if landed is None and (sent_before or unclear):
                     break
         except (StoreError, Damaged, UnsupportedFormat) as exc:
             unclear = exc

@@ -18,8 +18,11 @@ if TYPE_CHECKING:  # any store of each kind: what is not here is passed on to th
 else:
     AnyStore = AnyAsyncStore = object
 
-WORKS, NOT_DONE, DONE, LATE = "works", "not done", "done", "late"
-"""What becomes of a commit: answered; lost on the way; done with its answer lost; done later."""
+WORKS, NOT_DONE, DONE, LATE, TWICE = "works", "not done", "done", "late", "twice"
+"""What becomes of a commit: answered; lost on the way; done with its answer lost; done later.
+
+Or it comes twice, since something on the way has sent it again, and the second is answered.
+"""
 
 FAILS = "fails"
 """What becomes of a read that does not work."""
@@ -65,9 +68,11 @@ class Unreliable(Around):
         becomes = self.commits.popleft() if self.commits else WORKS
         if becomes == LATE:
             self.under_way.append((key, commit))
-        elif becomes in (WORKS, DONE):
+        elif becomes != NOT_DONE:
             self.answers.append(self.inner.commit(key, commit))
-        if becomes == WORKS:
+        if becomes == TWICE:
+            self.answers.append(self.inner.commit(key, commit))
+        if becomes in (WORKS, TWICE):
             return self.answers[-1]
         failure = self.failure
         self._lost += 1

@@ -27,7 +27,7 @@ from checkpoint._sync.commits import ATTEMPTS
 from checkpoint.inmemory import InMemoryStore
 from checkpoint.record import Kind
 
-from .faults import DONE, FAILS, LATE, NOT_DONE, WORKS, Dead, Stepping, Unreliable
+from .faults import DONE, FAILS, LATE, NOT_DONE, TWICE, WORKS, Dead, Stepping, Unreliable
 from .roles import SESSION
 
 Dicts = Checkpointer[dict[str, Any]]
@@ -95,7 +95,7 @@ def test_whatever_answers_are_lost_a_save_that_is_acknowledged_happened_once(
 ) -> None:
     if arriving == "at the next loss":
         store.lost = lambda number: store.arrive() if number % 2 == 0 else None
-    for number, commits in enumerate(product([WORKS, *LOST], repeat=3)):
+    for number, commits in enumerate(product([WORKS, TWICE, *LOST], repeat=3)):
         session_id = f"user-{number}"
         state = begin(cp, session_id)
         store.answers.clear()
