@@ -79,10 +79,11 @@ class Directory:
                 os.close(root)
 
     def _open(self, error: type[StoreError]) -> int | None:
+        seen = self._seen  # before we look: another thread may make it right after
         try:
             return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError as exc:
-            if self._seen or os.path.islink(self.path):
+            if seen or os.path.islink(self.path):
                 raise self._gone(error) from exc
             try:
                 os.stat(os.path.dirname(self.path))
@@ -99,11 +100,13 @@ class Directory:
 
     def _look(self, root: int, error: type[StoreError]) -> bool:
         """Whether it was written to before; an error when it was, and does not look so any more."""
+        seen = self._seen
         if exists(root, LOCKS):
             self._seen = True
-        elif self._seen:
+            return True
+        if seen:
             raise self._gone(error)
-        return self._seen
+        return False
 
     def _gone(self, error: type[StoreError]) -> StoreError:
         return error(

@@ -92,7 +92,6 @@ def kill_at(step: int) -> None:
 
 def killed(directory: str, write: str) -> list[dict[str, Any]]:
     """What others find after a kill at each step of a write, and what they can do then."""
-    setattr(os, "fsync", os.fstat)  # noqa: B010 - a kill takes nothing from the kernel, and this is quicker
     found: list[dict[str, Any]] = []
     code = -signal.SIGKILL
     while code != 0:
@@ -307,4 +306,5 @@ ROLES: dict[str, Callable[..., object]] = {
 }
 
 if __name__ == "__main__":
+    setattr(os, "fsync", os.fstat)  # noqa: B010 - a kill takes nothing from the kernel
     print(json.dumps(ROLES[sys.argv[1]](**json.loads(sys.argv[2]))))

@@ -54,6 +54,12 @@ def play(role: str, *within: str, **given: Any) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that nobody waits for: what is synced is seen by the calls, not by a power failure."""
+    monkeypatch.setattr(os, "fsync", os.fstat)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "store"
@@ -332,6 +338,27 @@ def test_a_directory_that_was_there_and_is_not_is_an_outage(
     path.with_name("unmounted").rename(path)
     for seen in (objects, reader):
         assert seen.get("a") is not None
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_directory_that_another_thread_makes_meanwhile_is_not_one_that_is_gone(
+    path: Path, objects: DirectoryObjects, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    if there:
+        path.mkdir()
+    module, name = (directory_place, "exists") if there else (os, "open")
+    look = getattr(module, name)
+
+    def raced(*args: Any) -> Any:
+        try:
+            return look(*args)
+        finally:
+            monkeypatch.undo()
+            objects.create("a", b"1")
+
+    monkeypatch.setattr(module, name, raced)
+    assert objects.get("b") is None
+    assert files(path) == {"a": b"1"}
 
 
 def test_a_file_is_no_store(path: Path, objects: DirectoryObjects) -> None:
