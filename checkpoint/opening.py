@@ -211,7 +211,8 @@ def open_async(
 def preload(url: str | None = None) -> None:
     """Import now what the first save and restore would import, and the driver of a store.
 
-    For serverless platforms, whose start-up time is free or measured apart. Connects nothing.
+    For serverless platforms, whose start-up time is free or measured apart. Connects nothing. The
+    drivers of S3 also prepare what every client needs, which takes longer than to import them.
 
     Args:
         url: a store's URL, whose driver is imported too.
@@ -225,7 +226,9 @@ def preload(url: str | None = None) -> None:
     import checkpoint._sync.checkpointer  # noqa: F401
 
     if url is not None:
-        open_store(url).close()
+        store = open_store(url)
+        getattr(store, "preload", lambda: None)()  # not every driver has something to do
+        store.close()
 
 
 def _options(

@@ -16,6 +16,8 @@ Notes to implementers:
 * Absence is an answer (None, or left out); not getting an answer is an error. A bucket or a
   directory that is not there is an error.
 * What is written is durable when the call returns.
+* A driver may have a method ``preload()`` that does what it can for later calls without any of
+  them; it is never awaited.
 """
 
 from __future__ import annotations

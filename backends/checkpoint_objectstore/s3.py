@@ -198,6 +198,10 @@ class S3Objects:
                 if error.get("Code") != "NoSuchKey":
                     raise undeleted(error, self._bucket)
 
+    def preload(self) -> None:
+        """Make a client, so that those of this process are made in less time later."""
+        self._clients.client()
+
     def close(self) -> None:
         self._clients.close()
 

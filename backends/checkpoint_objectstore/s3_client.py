@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from threading import Lock
 from typing import Any, NamedTuple
@@ -117,7 +118,7 @@ class Clients:
         if settings.path_style is not None:
             style = "path" if settings.path_style else "virtual"
             options["s3"] = {"addressing_style": style}
-        session = self._session or botocore.session.Session(profile=settings.profile)
+        session = self._session or _new_session(settings.profile)
         # boto3's sessions have a method of another name; a botocore session is what it wraps.
         create = getattr(session, "client", None) or session.create_client
         return create(
@@ -126,6 +127,23 @@ class Clients:
             endpoint_url=settings.endpoint_url,
             config=Config(**options),
         )
+
+
+def _new_session(profile: str | None) -> Any:
+    session = botocore.session.Session(profile=profile)
+    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    return session
+
+
+@functools.cache
+def _loader(data_path: str | None) -> Any:
+    """What reads botocore's descriptions of services: most of the time of a process's first client.
+
+    Shared, so that the other clients are made in a fraction of it; it holds no credentials.
+    """
+    from botocore.loaders import create_loader
+
+    return create_loader(data_path)
 
 
 class _Process:

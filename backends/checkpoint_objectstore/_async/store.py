@@ -60,6 +60,10 @@ class AsyncObjectStore:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._driver!r})"
 
+    def preload(self) -> None:
+        """Do what the driver can do for later calls without any of them."""
+        getattr(self._driver, "preload", lambda: None)()
+
     # --- reading ---------------------------------------------------------------------------------
 
     async def read(

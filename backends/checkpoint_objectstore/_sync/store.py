@@ -62,6 +62,10 @@ class ObjectStore:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._driver!r})"
 
+    def preload(self) -> None:
+        """Do what the driver can do for later calls without any of them."""
+        getattr(self._driver, "preload", lambda: None)()
+
     # --- reading ---------------------------------------------------------------------------------
 
     def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
