@@ -22,7 +22,8 @@ def test_snippets_of_a_page_run(
     text = page.read_text()
     for match in re.finditer(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
         line = text[: match.start()].count("\n") + 1
-        code = compile("\n" * line + match.group(1), str(page), "exec", dont_inherit=True)
+        snippet = match.group(1).replace("file:///tmp/", f"file://{tmp_path}/")
+        code = compile("\n" * line + snippet, str(page), "exec", dont_inherit=True)
         exec(code, names)
     logging.getLogger("checkpoint").setLevel(level)
 

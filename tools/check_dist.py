@@ -15,9 +15,13 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TOP_LEVEL = {"checkpoint", "checkpoint_sql"}
+TOP_LEVEL = {"checkpoint", "checkpoint_objectstore", "checkpoint_sql"}
 # Tests of the source tree itself (generated code, documents, examples) stay behind.
-SUITES = ["tests/core", "tests/face", "tests/stores"]
+SUITES = [
+    *("tests/core", "tests/face", "tests/stores"),
+    *("tests/objectstore/test_object_store.py", "tests/objectstore/test_directory_store.py"),
+    "tests/objectstore/test_s3_options.py",
+]
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> None:
