@@ -21,13 +21,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO
 from urllib.parse import parse_qs, unquote, urlsplit
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
     """A request as it came.
 
@@ -37,6 +37,8 @@ class Request:
         query: the parameters of the URL.
         headers: their names in small letters.
         attempt: 1 for the first request of this method and key since ``decide`` was set, and so on.
+        status: of the answer; 0 when there was none.
+        body_bytes: how long the request's body is.
     """
 
     method: str
@@ -44,7 +46,8 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     attempt: int
-    _raw: bytes = field(repr=False)
+    body_bytes: int
+    status: int = 0
 
 
 @dataclass(frozen=True)
@@ -197,8 +200,9 @@ class Proxy:
         headers = _headers(head)
         if headers.get("expect", "").lower() == "100-continue":
             client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        raw = head + _body(stream, headers)
-        request = self._seen(raw, head, headers)
+        body = _body(stream, headers)
+        raw = head + body
+        request = self._seen(head, headers, len(body))
         fault = self._decide(request) or Fault()
         time.sleep(self._delay + fault.delay)
         reply = b""
@@ -209,14 +213,14 @@ class Proxy:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return False
         reply = reply if fault.answer is None else fault.answer
+        request.status = int(reply.split(b" ", 2)[1])
         if fault.keep is not None:
-            body = reply.index(b"\r\n\r\n") + 4
-            client.sendall(reply[: body + fault.keep])
+            client.sendall(reply[: reply.index(b"\r\n\r\n") + 4 + fault.keep])
             return False
         client.sendall(reply)
         return headers.get("connection", "").lower() != "close" and not upstream.closed_by_server
 
-    def _seen(self, raw: bytes, head: bytes, headers: dict[str, str]) -> Request:
+    def _seen(self, head: bytes, headers: dict[str, str], body: int) -> Request:
         method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
         parts = urlsplit(target)
         _, _, key = parts.path.lstrip("/").partition("/")
@@ -224,7 +228,7 @@ class Proxy:
         with self._lock:
             self._attempts[method, key] += 1
             attempt = self._attempts[method, key]
-            request = Request(method, unquote(key), query, headers, attempt, raw)
+            request = Request(method, unquote(key), query, headers, attempt, body)
             self.requests.append(request)
         return request
 

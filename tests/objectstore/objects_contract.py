@@ -32,7 +32,7 @@ class ObjectsContract:
     """The contract of :class:`checkpoint_objectstore.objects.Objects`."""
 
     atomic: bool = True
-    many: int = 80
+    many: int = 60
     """How many objects the tests of listings make."""
     rounds: int = 5
     writers: int = 4

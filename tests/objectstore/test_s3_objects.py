@@ -53,7 +53,7 @@ class TestSeaweedfs(OnS3):
 
 class TestMoto(OnS3):
     atomic = False
-    many = 40
+    many = 20
 
     @pytest.fixture
     def server(self, moto: S3Server) -> S3Server:
