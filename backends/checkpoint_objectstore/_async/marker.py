@@ -1,4 +1,4 @@
-"""The object that tells that a place is one of ours, and the trial that comes before it."""
+"""The object that tells that a place is one of ours, and that conditions were tried on it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from checkpoint_objectstore.objects import AsyncObjects
 
 _TEXT = b"agent-checkpoint objects "
 _LAYOUT = 1
-_TRIAL = "agent-checkpoint-trial"
+_TRIES = 20
+_TRIAL = b"agent-checkpoint trial "
 
 
 async def check_place(objects: AsyncObjects) -> None:
     """Make sure, before a place gets its first session, that saves can rest on its conditions.
+
+    They are tried on the very object that tells so afterwards: whoever ends in the middle leaves
+    nothing else, and others go on from there.
 
     Raises:
         StoreUnsafe: it writes though a condition does not hold, or knows no conditions.
@@ -22,13 +26,43 @@ async def check_place(objects: AsyncObjects) -> None:
         NotAStore: the object that tells is something else.
         StoreError: it did not answer.
     """
-    marker = await objects.get(MARKER)
-    if marker is None:
-        await _try_conditions(objects)
-        await objects.create(MARKER, b"%s%d\n" % (_TEXT, _LAYOUT))
-        return
-    told = marker.data.removeprefix(_TEXT).strip()
-    if not marker.data.startswith(_TEXT) or not told.isdigit():
+    refused = ""
+    for _ in range(_TRIES):
+        marker = await objects.get(MARKER)
+        if marker is not None and not marker.data.startswith(_TRIAL):
+            _check_layout(marker.data)
+            return
+        tag = marker.tag if marker else await objects.create(MARKER, _trial())
+        if tag is not None and tag == refused:  # it is still there, and nobody else's
+            break
+        refused = tag or ""
+        if tag is not None and await _try_conditions(objects, tag):
+            return
+    raise _unsafe()
+
+
+async def _try_conditions(objects: AsyncObjects, first: str) -> bool:
+    """Try them on the marker, which has this tag; then let it tell so, if nobody else came first.
+
+    Returns whether it does.
+    """
+    again = await objects.create(MARKER, _trial())
+    second = await objects.replace(MARKER, _trial(), first) if again is None else None
+    stale = await objects.replace(MARKER, _trial(), first) if second else None
+    if again is not None or stale is not None:
+        await objects.delete([MARKER])
+        raise _unsafe()
+    told = await objects.replace(MARKER, b"%s%d\n" % (_TEXT, _LAYOUT), second) if second else None
+    return told is not None
+
+
+def _trial() -> bytes:
+    return _TRIAL + os.urandom(8).hex().encode()
+
+
+def _check_layout(data: bytes) -> None:
+    told = data.removeprefix(_TEXT).strip()
+    if not data.startswith(_TEXT) or not told.isdigit():
         raise NotAStore(
             f"the object {MARKER!r} is none of this library's; use another bucket, prefix or "
             f"directory"
@@ -40,18 +74,8 @@ async def check_place(objects: AsyncObjects) -> None:
         )
 
 
-async def _try_conditions(objects: AsyncObjects) -> None:
-    key = f"{_TRIAL}-{os.urandom(8).hex()}"
-    try:
-        first = await objects.create(key, b"first")
-        again = await objects.create(key, b"again")
-        after = await objects.replace(key, b"second", first or "")
-        stale = await objects.replace(key, b"third", first or "")
-        found = await objects.get(key)
-    finally:
-        await objects.delete([key])
-    if again is not None or stale is not None or not (first and after and found):
-        raise StoreUnsafe(
-            "the server does not honour If-None-Match and If-Match on writes, so two writers "
-            "would overwrite each other; nothing was saved. Use a server that does (see the docs)"
-        )
+def _unsafe() -> StoreUnsafe:
+    return StoreUnsafe(
+        "the server does not honour If-None-Match and If-Match on writes, so two writers would "
+        "overwrite each other; nothing was saved. Use a server that does (see the docs)"
+    )

@@ -1,4 +1,4 @@
-"""The object that tells that a place is one of ours, and the trial that comes before it."""
+"""The object that tells that a place is one of ours, and that conditions were tried on it."""
 
 # Generated from checkpoint_objectstore/_async/marker.py by tools/unasync.py: change that one.
 
@@ -12,11 +12,15 @@ from checkpoint_objectstore.objects import Objects
 
 _TEXT = b"agent-checkpoint objects "
 _LAYOUT = 1
-_TRIAL = "agent-checkpoint-trial"
+_TRIES = 20
+_TRIAL = b"agent-checkpoint trial "
 
 
 def check_place(objects: Objects) -> None:
     """Make sure, before a place gets its first session, that saves can rest on its conditions.
+
+    They are tried on the very object that tells so afterwards: whoever ends in the middle leaves
+    nothing else, and others go on from there.
 
     Raises:
         StoreUnsafe: it writes though a condition does not hold, or knows no conditions.
@@ -24,13 +28,43 @@ def check_place(objects: Objects) -> None:
         NotAStore: the object that tells is something else.
         StoreError: it did not answer.
     """
-    marker = objects.get(MARKER)
-    if marker is None:
-        _try_conditions(objects)
-        objects.create(MARKER, b"%s%d\n" % (_TEXT, _LAYOUT))
-        return
-    told = marker.data.removeprefix(_TEXT).strip()
-    if not marker.data.startswith(_TEXT) or not told.isdigit():
+    refused = ""
+    for _ in range(_TRIES):
+        marker = objects.get(MARKER)
+        if marker is not None and not marker.data.startswith(_TRIAL):
+            _check_layout(marker.data)
+            return
+        tag = marker.tag if marker else objects.create(MARKER, _trial())
+        if tag is not None and tag == refused:  # it is still there, and nobody else's
+            break
+        refused = tag or ""
+        if tag is not None and _try_conditions(objects, tag):
+            return
+    raise _unsafe()
+
+
+def _try_conditions(objects: Objects, first: str) -> bool:
+    """Try them on the marker, which has this tag; then let it tell so, if nobody else came first.
+
+    Returns whether it does.
+    """
+    again = objects.create(MARKER, _trial())
+    second = objects.replace(MARKER, _trial(), first) if again is None else None
+    stale = objects.replace(MARKER, _trial(), first) if second else None
+    if again is not None or stale is not None:
+        objects.delete([MARKER])
+        raise _unsafe()
+    told = objects.replace(MARKER, b"%s%d\n" % (_TEXT, _LAYOUT), second) if second else None
+    return told is not None
+
+
+def _trial() -> bytes:
+    return _TRIAL + os.urandom(8).hex().encode()
+
+
+def _check_layout(data: bytes) -> None:
+    told = data.removeprefix(_TEXT).strip()
+    if not data.startswith(_TEXT) or not told.isdigit():
         raise NotAStore(
             f"the object {MARKER!r} is none of this library's; use another bucket, prefix or "
             f"directory"
@@ -42,18 +76,8 @@ def check_place(objects: Objects) -> None:
         )
 
 
-def _try_conditions(objects: Objects) -> None:
-    key = f"{_TRIAL}-{os.urandom(8).hex()}"
-    try:
-        first = objects.create(key, b"first")
-        again = objects.create(key, b"again")
-        after = objects.replace(key, b"second", first or "")
-        stale = objects.replace(key, b"third", first or "")
-        found = objects.get(key)
-    finally:
-        objects.delete([key])
-    if again is not None or stale is not None or not (first and after and found):
-        raise StoreUnsafe(
-            "the server does not honour If-None-Match and If-Match on writes, so two writers "
-            "would overwrite each other; nothing was saved. Use a server that does (see the docs)"
-        )
+def _unsafe() -> StoreUnsafe:
+    return StoreUnsafe(
+        "the server does not honour If-None-Match and If-Match on writes, so two writers would "
+        "overwrite each other; nothing was saved. Use a server that does (see the docs)"
+    )
