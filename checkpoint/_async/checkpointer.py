@@ -14,7 +14,7 @@ from checkpoint._async.commits import EpochMoved
 from checkpoint._async.engine import AsyncEngine
 from checkpoint._async.turn import AsyncTurn
 from checkpoint._async.upkeep import AsyncUpkeep
-from checkpoint.errors import Conflict
+from checkpoint.errors import Conflict, Damaged, UnsupportedFormat
 from checkpoint.ids import check_id
 from checkpoint.labels import attachment_name
 from checkpoint.options import Options
@@ -326,7 +326,11 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
             wanted = _PAGE if limit is None else min(_PAGE, limit - len(found))
             page = await self._store.heads(key, before, wanted)
             for record, size in page:
-                header, _ = read_header(record)
+                try:
+                    header, _ = read_header(record)
+                except (Damaged, UnsupportedFormat) as exc:
+                    exc.namespace, exc.session_id, exc.revision = *key, record.revision
+                    raise
                 if header.kind is not Kind.TOMBSTONE:
                     names = sorted(
                         n for n, revision in labels.items() if revision == record.revision

@@ -16,7 +16,7 @@ from checkpoint._sync.commits import EpochMoved
 from checkpoint._sync.engine import Engine
 from checkpoint._sync.turn import Turn
 from checkpoint._sync.upkeep import Upkeep
-from checkpoint.errors import Conflict
+from checkpoint.errors import Conflict, Damaged, UnsupportedFormat
 from checkpoint.ids import check_id
 from checkpoint.labels import attachment_name
 from checkpoint.options import Options
@@ -306,7 +306,11 @@ class Checkpointer(Upkeep[S]):
             wanted = _PAGE if limit is None else min(_PAGE, limit - len(found))
             page = self._store.heads(key, before, wanted)
             for record, size in page:
-                header, _ = read_header(record)
+                try:
+                    header, _ = read_header(record)
+                except (Damaged, UnsupportedFormat) as exc:
+                    exc.namespace, exc.session_id, exc.revision = *key, record.revision
+                    raise
                 if header.kind is not Kind.TOMBSTONE:
                     names = sorted(
                         n for n, revision in labels.items() if revision == record.revision

@@ -39,7 +39,10 @@ def verify(engine: Engine[Any], key: SessionKey) -> list[Problem]:
         Conflict: it is pruned by others all the time.
     """
     for _ in range(_TRIES):
-        head = read_head(engine.store, key)
+        try:
+            head = read_head(engine.store, key)
+        except (Damaged, UnsupportedFormat) as exc:
+            return [Problem(*key, "head", str(exc.args[0]))]
         if head is None:
             raise SessionNotFound("no session of this id was ever saved", **key._asdict())
         if head.deleted:
@@ -87,7 +90,12 @@ class _Check:
                     seen |= self._check_segment(record.revision)
         self._check_head(newest)
         self._check_pages()
-        for attachment in self._store.attachments(self._key):
+        try:
+            attachments = self._store.attachments(self._key)
+        except Damaged as exc:
+            self._found("label", str(exc.args[0]))
+            return
+        for attachment in attachments:
             for what, reading in ("label", read_labels), ("pin", read_pins):
                 try:
                     reading(self._key, [attachment])
@@ -113,7 +121,12 @@ class _Check:
 
     def _check_segment(self, last: int) -> set[int]:
         """Verify the segment that ends with a revision, and note its pages; its revisions."""
-        segment = self._store.read(self._key, last)
+        try:
+            segment = self._store.read(self._key, last)
+        except (Damaged, UnsupportedFormat) as exc:  # a store that keeps segments as a whole
+            first = min(exc.revision or last, last)
+            self._found("revision", str(exc.args[0]), (first, last))
+            return {*range(first, last + 1)}
         records = segment.records if segment else ()
         if not records or records[-1].revision != last:
             self._found("revision", "the segment that it is in cannot be read", (last, last))
