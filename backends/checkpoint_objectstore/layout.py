@@ -11,23 +11,27 @@ Only ``head`` is ever replaced. A save writes its pages, and the segment before 
 finished by a new base, and then the head, by a condition on the head before. What a save that lost
 or ended in the middle has written is named by no head: it is listed with the pages, and collected
 like them. Attachments are kept by *generation*, the revision of the last deletion, so those from
-before it are not seen again whenever they go.
+before it are not seen again whenever they go; what is left of them is listed with the pages, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import NamedTuple
 
+from checkpoint.errors import Damaged
 from checkpoint.ids import SessionKey
 from checkpoint.store import PIN, Attachment
-from checkpoint_objectstore.names import is_hashed, name_of
+from checkpoint_objectstore.format import Session
+from checkpoint_objectstore.names import id_of, is_hashed, name_of
 
 MARKER = "agent-checkpoint"
 HEAD = "head"
 ID = "id"
 
 _PINS = "pins"
+_NOTE = bytes(8)
 
 
 class Folder(NamedTuple):
@@ -85,6 +89,32 @@ class Note(NamedTuple):
     generation: int | None
     revision: int
 
+    @property
+    def id(self) -> bytes:
+        """What it is listed as among the pages, where it is garbage."""
+        return _NOTE + blake2b(self.key.encode(), digest_size=16).digest()
+
+    def is_shown(self, session: Session) -> bool:
+        """Whether it is an attachment of a session as it is now."""
+        return self.generation is None or (
+            self.generation == session.generation and not self._went(session)
+        )
+
+    def is_over(self, session: Session) -> bool:
+        """Whether it went with a deletion, or with its revision; and so for ever after."""
+        return self.generation is not None and (
+            self.generation < session.generation
+            or (self.generation == session.generation and self._went(session))
+        )
+
+    def _went(self, session: Session) -> bool:
+        return 0 < self.revision <= session.head.revision and not session.has(self.revision)
+
+
+def may_be_note(id: bytes) -> bool:
+    """Whether an id may be that of an attachment; those of pages and segments begin otherwise."""
+    return id.startswith(_NOTE)
+
 
 def notes_in(keys: Iterable[str]) -> list[Note]:
     """The attachments of a session, by the keys of its notes."""
@@ -102,7 +132,17 @@ def pack_note(attachment: Attachment) -> bytes:
     return len(name).to_bytes(4, "big") + name + attachment.data
 
 
-def unpack_note(revision: int, data: bytes) -> Attachment:
-    """The inverse of :func:`pack_note`."""
+def unpack_note(note: Note, data: bytes) -> Attachment:
+    """The inverse of :func:`pack_note`.
+
+    Raises:
+        Damaged: the name is not the one that was written.
+    """
     end = 4 + int.from_bytes(data[:4], "big")
-    return Attachment(revision, data[4:end].decode(), data[end:])
+    kept_as = note.key.rpartition("/")[2]
+    name = id_of(kept_as)  # whatever became of the one in the object
+    if name is None:
+        name = data[4:end].decode(errors="replace")
+        if name_of(name) != kept_as:
+            raise Damaged(f"an attachment was changed in the store ({note.key})")
+    return Attachment(note.revision, name, data[end:])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from itertools import groupby
 
-from checkpoint.errors import CheckpointError
+from checkpoint.errors import CheckpointError, Damaged
 from checkpoint.store import Head
 from checkpoint_objectstore.format import START, unpack_start
-from checkpoint_objectstore.layout import HEAD, ID
+from checkpoint_objectstore.layout import HEAD, ID, folder_of
 from checkpoint_objectstore.names import END, STEM, encoded, id_of, name_of
 from checkpoint_objectstore.objects import AsyncObjects
 
@@ -32,7 +32,7 @@ async def list_sessions(
     async for names in _groups(objects, folder, prefix, after, limit):
         listed = [
             (session_id, head)
-            for session_id, head in await _heads(objects, folder, names)
+            for session_id, head in await _heads(objects, folder, names, deleted=deleted)
             if session_id.startswith(prefix)
             and (after is None or session_id.encode() > after.encode())
             and (deleted or not head.deleted)
@@ -67,8 +67,14 @@ async def _groups(
         yield group
 
 
-async def _heads(objects: AsyncObjects, folder: str, names: list[str]) -> list[tuple[str, Head]]:
-    """The ids and heads of the sessions of some names."""
+async def _heads(
+    objects: AsyncObjects, folder: str, names: list[str], *, deleted: bool
+) -> list[tuple[str, Head]]:
+    """The ids and heads of the sessions of some names.
+
+    A head that is damaged must not keep those who look after all sessions from the others: with
+    ``deleted``, it is listed as none, and they come upon it there.
+    """
     found: list[tuple[str, Head]] = []
     starts: dict[str, bytes] = {}
     for at in range(0, len(names), _AT_ONCE):
@@ -79,16 +85,32 @@ async def _heads(objects: AsyncObjects, folder: str, names: list[str]) -> list[t
         if (start := starts.get(path + HEAD)) is not None:
             try:
                 key, head = unpack_start(start)
+                if path != folder_of(key).path:
+                    raise Damaged(f"the head object is that of session {key}")
             except CheckpointError as exc:
-                exc.args = (f"{exc.args[0]} ({path}{HEAD})",)
-                exc.session_id = id_of(name)
-                raise
-            found.append((key.session_id, head))
-        elif await objects.list(path + "pages/"):
-            session_id = id_of(name)
-            if session_id is None:  # its name is a hash
-                told = await objects.get_many([path + ID])
-                session_id = told[path + ID].decode() if path + ID in told else None
-            if session_id is not None:
+                session_id = await _id(objects, path, name)
+                if not deleted or session_id is None:
+                    exc.args = (f"{exc.args[0]} ({path}{HEAD})",)
+                    exc.session_id = session_id
+                    raise
                 found.append((session_id, _UNBORN))
+            else:
+                found.append((key.session_id, head))
+            continue
+        session_id = None
+        if await objects.list(path + "pages/"):
+            session_id = await _id(objects, path, name)
+        if session_id is not None:
+            found.append((session_id, _UNBORN))
     return found
+
+
+async def _id(objects: AsyncObjects, path: str, name: str) -> str | None:
+    """The id of a session whose head does not tell it; None where nothing does."""
+    session_id = id_of(name)
+    if session_id is None:  # its name is a hash
+        told = (await objects.get_many([path + ID])).get(path + ID)
+        session_id = told.decode(errors="replace") if told is not None else None
+        if session_id is not None and name_of(session_id) != name:
+            return None
+    return session_id

@@ -8,7 +8,7 @@ condition that it is the one that was read; all else that a head names is writte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from checkpoint import log
 from checkpoint.errors import Damaged, StoreClosed, StoreError
@@ -17,20 +17,21 @@ from checkpoint.record import Record
 from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Segment
 from checkpoint_objectstore._sync.listing import list_sessions
 from checkpoint_objectstore._sync.marker import check_place
+from checkpoint_objectstore._sync.segments import list_records, list_segments
 from checkpoint_objectstore.format import (
-    SEGMENT_START,
     Finished,
     Session,
-    first_of_segment,
     pack_session,
+    told,
     unpack_segment,
     unpack_session,
 )
-from checkpoint_objectstore.known import Known, KnownHeads
+from checkpoint_objectstore.known import MAX_BYTES, Known, KnownHeads
 from checkpoint_objectstore.layout import (
     Folder,
     Note,
     folder_of,
+    may_be_note,
     notes_in,
     pack_note,
     page_id,
@@ -48,14 +49,16 @@ class ObjectStore:
 
     Args:
         objects: the place; it is closed with the store.
+        cache_bytes: how much it may keep of the heads that it has seen, so that a save need not
+            read the one that it replaces.
 
     Raises:
         StoreUnsafe: on the first save of a new session, the place has no conditions on writes.
     """
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, cache_bytes: int = MAX_BYTES) -> None:
         self._driver = objects
-        self._known = KnownHeads()
+        self._known = KnownHeads(cache_bytes)
         self._checked = False
         self._closed = False
 
@@ -78,9 +81,8 @@ class ObjectStore:
             records: Sequence[Record] | None = session.records
             for segment in session.finished:
                 if segment.base <= last <= segment.last:
-                    records = self._segment(key, segment)
+                    records = self._segment(key, known, segment)
             if records is None:
-                self._must_have_changed(key, known)
                 continue
             there = any(record.revision == last for record in records)
             wanted = [r for r in records if there and since < r.revision <= last]
@@ -95,17 +97,16 @@ class ObjectStore:
             if known is None:
                 return []
             session = known.session
-            found = _listed(session.records, session.head.base, before, bases=bases)
+            found = list_records(session.records, session.head.base, before, bases=bases)
             older = [s for s in session.finished[::-1] if before is None or s.base < before]
             complete = True
             while older and len(found) < limit and complete:
                 some, older = older[:_AT_ONCE], older[_AT_ONCE:]
-                listed = (self._bases if bases else self._whole)(key, some, before)
-                complete = listed is not None
-                found += listed or []
+                listed, complete = list_segments(self._objects, key, some, before, bases=bases)
+                complete = complete or self._is_newest(key, known)
+                found += listed
             if complete:
                 return found[:limit]
-            self._must_have_changed(key, known)
         raise _always_changing(key)
 
     def sessions(
@@ -139,9 +140,8 @@ class ObjectStore:
             return False
         read: dict[Finished, tuple[Record, ...]] = {}
         for segment in touched(known.session, pruning):
-            records = self._segment(key, segment)
+            records = self._segment(key, known, segment)
             if records is None:
-                self._must_have_changed(key, known)
                 return False
             read[segment] = records
         session, written = after_pruning(known.session, pruning, read)
@@ -205,7 +205,7 @@ class ObjectStore:
                 gone += [
                     note.key
                     for note in self._notes(folder)
-                    if _is_over(note, after)
+                    if note.is_over(after)
                     or any(first <= note.revision <= last for first, last in removed)
                 ]
             if gone:
@@ -217,10 +217,9 @@ class ObjectStore:
 
     def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
         folder = folder_of(key)
-        objects = {folder.page(page.id): page.data for page in pages}
-        if objects and self._known.get(key) is None:
-            objects = folder.id_objects(key.session_id) | objects
-        self._objects.put_many(objects)
+        if pages and self._known.get(key) is None and (named := folder.id_objects(key.session_id)):
+            self._objects.put_many(named)  # before what cannot be found without
+        self._objects.put_many({folder.page(page.id): page.data for page in pages})
 
     def pages(self, key: SessionKey, ids: Sequence[bytes]) -> dict[bytes, bytes]:
         folder = folder_of(key)
@@ -228,26 +227,36 @@ class ObjectStore:
         return {page_id(name): data for name, data in found.items()}
 
     def list_pages(self, key: SessionKey) -> list[PageInfo]:
-        """All pages, and the segments that no head names.
+        """All pages, and all else that is garbage: segments that no head names, attachments.
 
         They are listed before the head is read. One that is written later is named by no head that
         was there before, and one that this head does not name can come to be named only on top of
         it: so not by anybody, once its epoch has moved.
         """
-        entries = self._all(folder_of(key).pages)
-        named = self._finished(key) if entries else set()
-        found = [PageInfo(page_id(name), stored_at, size) for name, size, stored_at in entries]
-        return [page for page in found if page.id not in named]
+        folder = folder_of(key)
+        entries = self._all(folder.path)
+        pages = [entry for entry in entries if entry.key.startswith(folder.pages)]
+        notes = [entry for entry in entries if entry.key.startswith(folder.notes)]
+        known = self._head(key) if pages or notes else None
+        named = {segment.id for segment in known.session.finished} if known else set()
+        found = [PageInfo(page_id(name), stored_at, size) for name, size, stored_at in pages]
+        found = [page for page in found if page.id not in named]
+        for note, entry in zip(notes_in(entry.key for entry in notes), notes, strict=True):
+            if known is not None and note.is_over(known.session):
+                found.append(PageInfo(note.id, entry.stored_at, entry.size))
+        return sorted(found)
 
     def drop_pages(self, key: SessionKey, ids: Sequence[bytes]) -> None:
-        folder = folder_of(key)
-        named = self._finished(key) if ids else set()
-        self._objects.delete([folder.page(id) for id in ids if id not in named])
-
-    def _finished(self, key: SessionKey) -> set[bytes]:
-        """The ids of the segments that the head names."""
+        if not ids:
+            return
+        folder, wanted = folder_of(key), set(ids)
         known = self._head(key)
-        return {segment.id for segment in known.session.finished} if known else set()
+        named = {segment.id for segment in known.session.finished} if known else set()
+        gone = [folder.page(id) for id in ids if id not in named]
+        if known is not None and any(map(may_be_note, ids)):
+            notes = [note for note in self._notes(folder) if note.id in wanted]
+            gone += [note.key for note in notes if note.is_over(known.session)]
+        self._objects.delete(gone)
 
     # --- attachments -----------------------------------------------------------------------------
 
@@ -271,9 +280,13 @@ class ObjectStore:
         if known is None:
             return []
         notes = self._notes(folder_of(key))
-        shown = {note.key: note for note in notes if not _is_over(note, known.session)}
+        shown = {note.key: note for note in notes if note.is_shown(known.session)}
         found = self._objects.get_many(list(shown))
-        attached = [unpack_note(shown[name].revision, data) for name, data in found.items()]
+        try:
+            attached = [unpack_note(shown[name], data) for name, data in found.items()]
+        except Damaged as exc:
+            exc.namespace, exc.session_id = key
+            raise
         return sorted(attached, key=lambda note: (note.revision, note.name.encode()))
 
     def _notes(self, folder: Folder) -> list[Note]:
@@ -303,82 +316,35 @@ class ObjectStore:
             return known
         return self._known.put(key, found.tag, unpack_session(key, found.data))
 
-    def _segment(self, key: SessionKey, segment: Finished) -> tuple[Record, ...] | None:
-        """The records of a finished segment; None where it is gone."""
+    def _segment(
+        self, key: SessionKey, known: Known, segment: Finished
+    ) -> tuple[Record, ...] | None:
+        """The records of a finished segment; None where it is gone, and another head is there."""
         name = folder_of(key).page(segment.id)
         found = self._objects.get_many([name])
-        return unpack_segment(key, segment, found[name]) if name in found else None
-
-    def _whole(
-        self, key: SessionKey, segments: Sequence[Finished], before: int | None
-    ) -> list[tuple[Record, int]] | None:
-        """The records of segments, newest first; None where one is gone."""
-        names = {folder_of(key).page(segment.id): segment for segment in segments}
-        found = self._objects.get_many(list(names))
-        if found.keys() != names.keys():
+        if name in found:
+            return unpack_segment(key, segment, found[name])
+        if not self._is_newest(key, known):
             return None
-        return [
-            listed
-            for name, segment in names.items()
-            for listed in _listed(
-                unpack_segment(key, segment, found[name]), segment.base, before, bases=False
-            )
-        ]
+        raise told(
+            Damaged(
+                "their segment is not there, though the head names it: something else than this "
+                "library removed it; see verify()"
+            ),
+            key,
+            segment,
+        )
 
-    def _bases(
-        self, key: SessionKey, segments: Sequence[Finished], before: int | None
-    ) -> list[tuple[Record, int]] | None:
-        """The first records of segments; None where one is gone."""
-        names = {folder_of(key).page(segment.id): segment for segment in segments}
-        found = self._objects.get_many(list(names), first=SEGMENT_START)
-        if found.keys() != names.keys():
-            return None
-        bases: list[tuple[Record, int]] = []
-        for name, segment in names.items():
-            first = first_of_segment(key, segment, found[name])
-            if first is None:  # it names a great many pages
-                whole = self._whole(key, [segment], None)
-                if whole is None:
-                    return None
-                first = whole[-1]
-            if first[0].revision == segment.base:
-                bases.append(first)
-        return bases
-
-    def _must_have_changed(self, key: SessionKey, known: Known) -> None:
-        """Raise Damaged unless the head that names what is not there is another by now."""
-        if self._head(key) is known:
-            raise Damaged(
-                "a finished segment that its head names is not there: it was removed by something "
-                "else than this library; see verify()",
-                **key._asdict(),
-            )
+    def _is_newest(self, key: SessionKey, known: Known) -> bool:
+        """Whether a head is still the one that is there."""
+        now = self._head(key)
+        return now is not None and now.tag == known.tag
 
     def _all(self, prefix: str) -> list[Entry]:
         found: list[Entry] = []
         while some := self._objects.list(prefix, found[-1].key if found else ""):
             found += some
         return found
-
-
-def _listed(
-    records: Iterable[Record], base: int, before: int | None, *, bases: bool
-) -> list[tuple[Record, int]]:
-    """Records as :meth:`ObjectStore.heads` tells them, newest first."""
-    return [
-        (record._replace(body=b""), len(record.head) + len(record.body))
-        for record in reversed(tuple(records))
-        if (before is None or record.revision < before) and (not bases or record.revision == base)
-    ]
-
-
-def _is_over(note: Note, session: Session) -> bool:
-    """Whether an attachment went with a deletion, or with its revision."""
-    if note.generation is None:
-        return False
-    if note.generation != session.generation:
-        return True
-    return 0 < note.revision <= session.head.revision and not session.has(note.revision)
 
 
 def _always_changing(key: SessionKey) -> StoreError:

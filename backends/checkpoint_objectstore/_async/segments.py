@@ -1,0 +1,67 @@
+"""Finished segments listed by the heads of their records, as a session's head names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from checkpoint.errors import Damaged, UnsupportedFormat
+from checkpoint.ids import SessionKey
+from checkpoint.record import Record
+from checkpoint_objectstore.format import (
+    SEGMENT_START,
+    Finished,
+    first_of_segment,
+    unpack_segment,
+)
+from checkpoint_objectstore.layout import folder_of
+from checkpoint_objectstore.objects import AsyncObjects
+
+Listed = list[tuple[Record, int]]
+"""Records without their bodies, newest first, and the size of each."""
+
+
+async def list_segments(
+    objects: AsyncObjects,
+    key: SessionKey,
+    segments: Sequence[Finished],
+    before: int | None,
+    *,
+    bases: bool,
+) -> tuple[Listed, bool]:
+    """The records of segments, given newest first, below a revision; and whether all are there.
+
+    One that is not there, or damaged, is listed with records of which nothing is left: so its
+    session can still be deleted, and it can be pruned.
+
+    Args:
+        bases: only the first record of each.
+    """
+    names = {folder_of(key).page(segment.id): segment for segment in segments}
+    found = await objects.get_many(list(names), first=SEGMENT_START if bases else None)
+    listed: Listed = []
+    for name, segment in names.items():
+        numbers = (segment.base,) if bases else range(segment.base, segment.last + 1)
+        try:
+            data = found.get(name, b"")
+            first = first_of_segment(key, segment, data) if bases else None
+            if first is not None:
+                listed += [first] if first[0].revision == segment.base else []
+                continue
+            if bases and name in found:  # it names a great many pages
+                data = (await objects.get_many([name])).get(name, b"")
+            some: Iterable[Record] = unpack_segment(key, segment, data)
+        except (Damaged, UnsupportedFormat):
+            some = [Record(number, b"", b"") for number in numbers]
+        listed += list_records(some, segment.base, before, bases=bases)
+    return listed, found.keys() == names.keys()
+
+
+def list_records(
+    records: Iterable[Record], base: int, before: int | None, *, bases: bool
+) -> Listed:
+    """The records of one segment below a revision."""
+    return [
+        (record._replace(body=b""), len(record.head) + len(record.body))
+        for record in reversed(tuple(records))
+        if (before is None or record.revision < before) and (not bases or record.revision == base)
+    ]
