@@ -17,8 +17,8 @@ from checkpoint.ids import SessionKey
 from checkpoint.inmemory import InMemoryStore
 from checkpoint.segment import Tip
 from checkpoint.store import AsyncStore, Commit, Page, Segment
-from checkpoint.testing.simulator import Violation, Weather, simulate, world
-from checkpoint.testing.simulator.network import Link
+from checkpoint.testing.simulator import Violation, Weather, simulate, stores
+from checkpoint.testing.simulator.stores import Link
 
 SEEDS = range(200)
 
@@ -152,7 +152,7 @@ class LatePages(Link):
 def test_pages_that_are_written_after_their_head_are_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(world, "Link", LatePages)
+    monkeypatch.setattr(stores, "Link", LatePages)
     finds("page missing")
 
 

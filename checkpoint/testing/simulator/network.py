@@ -1,40 +1,19 @@
-"""The way from replicas to the store: where requests are lost, late, repeated and overtaken."""
+"""The way from processes to what they share: requests are lost, late, repeated and overtaken."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
-from inspect import iscoroutinefunction
 from random import Random
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol
 
 from checkpoint.errors import StoreError, StoreUnavailable
-from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.store import (
-    AsyncStore,
-    Attachment,
-    Commit,
-    Head,
-    Page,
-    PageInfo,
-    Pruning,
-    Segment,
-    Store,
-)
-from checkpoint.testing.simulator.ledger import Ledger
 from checkpoint.testing.simulator.operation import CURRENT, Operation
-from checkpoint.testing.simulator.rot import Rot
-from checkpoint.testing.simulator.trace import Trace, described
+from checkpoint.testing.simulator.trace import Trace
 from checkpoint.testing.simulator.weather import CALM, HOUR, Weather
 
-T = TypeVar("T")
-
-_STEPS = ("put_pages", "commit", "prune", "drop_pages", "attach", "detach")
-# What a request stands on could be taken away from it since the one before.
-_HELD = (("put_pages", "commit"), ("attach", "commit"), ("", "attach"))
 _TIMEOUT = 10.0  # seconds until a replica gives a request up
 
 
@@ -57,10 +36,10 @@ _WITHOUT_REPLY = (Fate.LOST, Fate.OUTAGE, Fate.UNANSWERED, Fate.LATE)
 
 @dataclass(eq=False)
 class Request:
-    """One call of a method of the store."""
+    """One call of a method of what is at the other end."""
 
     number: int
-    link: Link
+    process: Process
     name: str
     arguments: tuple[Any, ...]
     operation: Operation | None
@@ -69,25 +48,41 @@ class Request:
         return f"{self.name}/{self.number}"
 
 
+class Served(Protocol):
+    """What is at the other end of the network.
+
+    Attributes:
+        steps: the names of the requests that change something.
+        held: such a request after another one (after none, if empty), which stands on something
+            that could be taken away from it meanwhile.
+    """
+
+    @property
+    def steps(self) -> Collection[str]: ...
+
+    @property
+    def held(self) -> Collection[tuple[str, str]]: ...
+
+    async def carry_out(self, request: Request, note: Callable[[str], None]) -> Any:
+        """The answer to a request; it is given one at a time, and notes what it did."""
+
+
 class Network:
-    """Carries requests to a store, as the weather has it.
+    """Carries requests, as the weather has it.
 
     Args:
-        store: the store; it is given one request at a time.
-        ledger: told of each request that took effect, in order.
+        served: what they are carried to.
         failed: told of a rule that was broken meanwhile.
         interrupted: told of an operation that something happened to between two steps.
 
     Attributes:
         weather: what goes wrong.
         requests: how many were sent.
-        rot: the bytes that flipped in the store.
     """
 
     def __init__(
         self,
-        store: AsyncStore,
-        ledger: Ledger,
+        served: Served,
         trace: Trace,
         rng: Random,
         weather: Weather,
@@ -97,46 +92,44 @@ class Network:
         self.weather = weather
         self.requests = 0
         self._interrupted = interrupted
-        self.rot = Rot(rng)
-        self._store = store
-        self._ledger = ledger
+        self._served = served
         self._trace = trace
         self._rng = rng
         self._failed = failed
         self._one_at_a_time = asyncio.Lock()
         self._under_way: dict[int, asyncio.Task[None]] = {}
 
-    async def ask(self, link: Link, name: str, arguments: tuple[Any, ...]) -> Any:
+    async def ask(self, process: Process, name: str, arguments: tuple[Any, ...]) -> Any:
         """Send a request, and wait for its reply."""
-        await link.ready()
+        await process.ready()
         self.requests += 1
-        request = Request(self.requests, link, name, arguments, CURRENT.get())
+        request = Request(self.requests, process, name, arguments, CURRENT.get())
         fate = self._fate(request)
-        if fate is not Fate.FINE and name in _STEPS and request.operation is not None:
+        if fate is not Fate.FINE and name in self._served.steps and request.operation is not None:
             self._interrupted(request.operation)
         if fate is Fate.CRASH_BEFORE:
             self._note(request, fate.value)
-            await link.crash()
+            await process.crash()
         if fate is Fate.PAUSE_BEFORE:
             self._note(request, fate.value)
-            link.pause(self._pause())
-            await link.ready()
+            process.pause(self._pause())
+            await process.ready()
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._send(request, fate, reply)
         if fate in _WITHOUT_REPLY:
             if request.operation:
                 request.operation.troubled = True
             await asyncio.sleep(_TIMEOUT)
-            await link.ready()
+            await process.ready()
             raise StoreUnavailable(f"{request} was not answered")
         answer = await reply
         if fate is Fate.CRASH_AFTER:
             self._note(request, fate.value)
-            await link.crash()
+            await process.crash()
         if fate is Fate.PAUSE_AFTER:
             self._note(request, fate.value)
-            link.pause(self._pause())
-        await link.ready()
+            process.pause(self._pause())
+        await process.ready()
         return answer
 
     async def idle(self) -> None:
@@ -148,7 +141,7 @@ class Network:
         weather = self.weather
         if weather is CALM:
             return Fate.FINE
-        if request.link.is_cut_off():
+        if request.process.is_cut_off():
             return Fate.LOST
         worse = self._worse(request)
         drawn = self._rng.random()
@@ -173,14 +166,14 @@ class Network:
         Between two steps that belong together is where it is worst to stop.
         """
         operation = request.operation
-        if operation is None or request.name not in _STEPS:
+        if operation is None or request.name not in self._served.steps:
             return 1
         last, operation.last_step = operation.last_step, request.name
-        return 50 if (last, request.name) in _HELD else 5
+        return 50 if (last, request.name) in self._served.held else 5
 
     def _send(self, request: Request, fate: Fate, reply: asyncio.Future[Any]) -> None:
         if fate is Fate.OUTAGE:
-            request.link.cut_off(self._rng.expovariate(1 / 60))
+            request.process.cut_off(self._rng.expovariate(1 / 60))
         if fate in (Fate.LOST, Fate.OUTAGE):
             self._note(request, fate.value)
             return
@@ -212,7 +205,10 @@ class Network:
         await asyncio.sleep(delay)
         try:
             async with self._one_at_a_time:
-                answer = await self._carry_out(request, repeated=reply is None)
+                again = "again, " if reply is None else ""
+                answer = await self._served.carry_out(
+                    request, lambda what: self._note(request, again + what)
+                )
         except StoreError as exc:
             self._note(request, repr(exc))
             if reply is not None and not reply.done():
@@ -223,40 +219,13 @@ class Network:
             if reply is not None and not reply.done():
                 reply.set_result(answer)
 
-    async def _carry_out(self, request: Request, *, repeated: bool) -> Any:
-        arguments = request.arguments
-        answer = await getattr(self._store, request.name)(*arguments)
-        again = "again, " if repeated else ""
-        self._note(request, f"{again}{described(request.name, arguments, answer)}")
-        await self._tell(request.name, arguments, answer, request.operation)
-        return self.rot.seen(request.name, arguments, answer, request.operation)
-
-    async def _tell(
-        self, name: str, arguments: tuple[Any, ...], answer: Any, by: Operation | None
-    ) -> None:
-        """Let the ledger know of a request that took effect."""
-        key: Any = arguments[0]
-        what: Any = arguments[-1]
-        if name == "commit" and answer:
-            await self._ledger.saw_commit(key, what, by)
-        elif name == "prune" and answer:
-            await self._ledger.saw_pruning(key, what, by)
-        elif name == "put_pages":
-            self._ledger.saw_pages(key, what)
-        elif name == "drop_pages":
-            self._ledger.saw_drop(key, what)
-        elif name == "attach":
-            self._ledger.saw_attachment(key, what)
-        elif name == "detach":
-            self._ledger.saw_detachment(key, what)
-
     def _note(self, request: Request, what: str) -> None:
         about = f"{request.operation}: " if request.operation else ""
-        self._trace.add(request.link.name, f"{about}{request} {what}")
+        self._trace.add(request.process.name, f"{about}{request} {what}")
 
 
-class Link:
-    """The store as one process reaches it: an ``AsyncStore``.
+class Process:
+    """A process, as far as the network knows of it.
 
     Attributes:
         name: of the process, in the trace.
@@ -300,73 +269,6 @@ class Link:
         """Nothing that this process still does reaches the store."""
         self._dead = True
 
-    async def _ask(self, method: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
-        answer: T = await self._network.ask(self, method.__name__, arguments)
-        return answer
-
-    async def read(
-        self, key: SessionKey, revision: int | None = None, since: int = 0
-    ) -> Segment | None:
-        return await self._ask(self.read, key, revision, since)
-
-    async def commit(self, key: SessionKey, commit: Commit) -> bool:
-        return await self._ask(self.commit, key, commit)
-
-    async def prune(self, key: SessionKey, pruning: Pruning) -> bool:
-        return await self._ask(self.prune, key, pruning)
-
-    async def heads(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
-    ) -> list[tuple[Record, int]]:
-        return await self._ask(self.heads, key, before, limit, bases)
-
-    async def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
-    ) -> list[tuple[str, Head]]:
-        return await self._ask(self.sessions, namespace, prefix, after, limit, deleted)
-
-    async def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
-        return await self._ask(self.put_pages, key, pages)
-
-    async def pages(self, key: SessionKey, ids: Sequence[bytes]) -> dict[bytes, bytes]:
-        return await self._ask(self.pages, key, ids)
-
-    async def list_pages(self, key: SessionKey) -> list[PageInfo]:
-        return await self._ask(self.list_pages, key)
-
-    async def drop_pages(self, key: SessionKey, ids: Sequence[bytes]) -> None:
-        return await self._ask(self.drop_pages, key, ids)
-
-    async def attach(self, key: SessionKey, attachment: Attachment) -> None:
-        return await self._ask(self.attach, key, attachment)
-
-    async def detach(self, key: SessionKey, revision: int, name: str) -> bool:
-        return await self._ask(self.detach, key, revision, name)
-
-    async def attachments(self, key: SessionKey) -> list[Attachment]:
-        return await self._ask(self.attachments, key)
-
-    async def close(self) -> None:
-        """Leave the store open: it is that of all replicas."""
-
-
-class _Immediate:
-    """A blocking store, called in the loop: each call is done in one step."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
-        method = getattr(self._store, name)
-
-        async def call(*arguments: Any) -> Any:
-            return method(*arguments)
-
-        return call
-
-
-def as_async(store: Store | AsyncStore) -> AsyncStore:
-    """The store, to be awaited; a blocking one blocks the loop, and not a thread."""
-    if iscoroutinefunction(store.commit):
-        return cast("AsyncStore", store)
-    return cast("AsyncStore", _Immediate(cast("Store", store)))
+    async def ask(self, name: str, *arguments: Any) -> Any:
+        """Send a request across the network, and wait for its reply."""
+        return await self._network.ask(self, name, arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from checkpoint._async.checkpointer import AsyncCheckpointer
@@ -14,7 +15,7 @@ from checkpoint.record import Writer
 from checkpoint.retention import Retention
 from checkpoint.schema import ModelSchema
 from checkpoint.store import AsyncStore
-from checkpoint.testing.simulator.network import Link
+from checkpoint.testing.simulator.network import Process
 from checkpoint.testing.simulator.operation import Simulated
 from checkpoint.testing.simulator.states import Live
 from checkpoint.testing.simulator.workers import Worker
@@ -87,16 +88,16 @@ class Replica:
         """Work, in one process after the other, until there is nothing more to do."""
         while self._world.operations_left > 0:
             self.process += 1
-            link = self._world.connect(f"{self.name}/{self.process}")
+            process, store = self._world.connect(f"{self.name}/{self.process}")
             self.checkpointer = checkpointer(
-                link, self.clock, link.name, self._cache_bytes, self._world.retention
+                store, self.clock, process.name, self._cache_bytes, self._world.retention
             )
             self.lives = []
             loop = asyncio.get_running_loop()
             tasks = [
                 loop.create_task(Worker(self._world, self).work()) for _ in range(self._workers)
             ]
-            link.on_crash = lambda link=link, tasks=tasks: _end(link, tasks)  # type: ignore[misc]
+            process.on_crash = partial(_end, process, tasks)
             await asyncio.wait(tasks)
             await asyncio.sleep(self._world.rng.expovariate(1 / 20))
 
@@ -110,7 +111,7 @@ class Replica:
         self._offset = self._world.rng.uniform(-skew, skew)
 
 
-def _end(link: Link, tasks: list[asyncio.Task[None]]) -> None:
-    link.cut()
+def _end(process: Process, tasks: list[asyncio.Task[None]]) -> None:
+    process.cut()
     for task in tasks:
         task.cancel()

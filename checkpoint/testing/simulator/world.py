@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from traceback import format_exception
+from typing import Protocol
 
 from checkpoint.cache import CACHE_BYTES
 from checkpoint.ids import SessionKey
@@ -17,9 +18,10 @@ from checkpoint.store import AsyncStore, Store
 from checkpoint.testing.simulator import loop as virtual
 from checkpoint.testing.simulator.history import Violation
 from checkpoint.testing.simulator.ledger import Ledger
-from checkpoint.testing.simulator.network import Link, Network, as_async
+from checkpoint.testing.simulator.network import Network, Process, Served
 from checkpoint.testing.simulator.operation import Operation
 from checkpoint.testing.simulator.replica import NAMESPACE, Replica, checkpointer, clock
+from checkpoint.testing.simulator.stores import SharedStore
 from checkpoint.testing.simulator.trace import Trace
 from checkpoint.testing.simulator.weather import CALM, HOUR, Weather, draw
 from checkpoint.testing.simulator.workers import WEIGHTS
@@ -70,10 +72,45 @@ def simulate(
         >>> simulate(1, operations=10).violation is None
         True
     """
+    return run(seed, lambda rng, _: SharedStore(store(), rng), operations, weather)
+
+
+class Shared(Served, Protocol):
+    """What the processes of all replicas share, and keep sessions in.
+
+    Attributes:
+        ledger: to be told of all that takes effect, in order.
+    """
+
+    ledger: Ledger
+
+    def reach(self, process: Process | None) -> AsyncStore:
+        """The store of a new process; of None, for which nothing is between."""
+
+    def flip(self, key: SessionKey) -> str | None:
+        """Let a byte flip in what is stored of a session; in what."""
+
+    def heal(self) -> None:
+        """Give all bytes back as they were written."""
+
+    def check_end(self) -> None:
+        """Hold that nothing is left that nobody needs."""
+
+
+Clock = Callable[[], int]
+"""Microseconds since 1970."""
+
+
+def run(
+    seed: int,
+    shared: Callable[[Random, Clock], Shared],
+    operations: int,
+    weather: Weather | None,
+) -> Report:
+    """A run on what ``shared`` makes of its chances and its time; else as :func:`simulate`."""
 
     async def main(loop: virtual.VirtualLoop) -> Report:
-        world = World(seed, loop, as_async(store()), operations, weather)
-        return await world.run()
+        return await World(seed, loop, shared, operations, weather).run()
 
     return virtual.run(seed, main)
 
@@ -92,7 +129,7 @@ class World:
         self,
         seed: int,
         loop: virtual.VirtualLoop,
-        store: AsyncStore,
+        shared: Callable[[Random, Clock], Shared],
         operations: int,
         weather: Weather | None,
     ) -> None:
@@ -105,11 +142,11 @@ class World:
         self._weights = {kind: w * self.rng.choice((0.2, 1, 1, 4)) for kind, w in WEIGHTS.items()}
         self.trace = Trace(loop.time)
         self.operations_left = operations
-        reader = checkpointer(store, lambda: 0, "checker/0", CACHE_BYTES)
-        self.ledger = Ledger(reader)
+        self._shared = shared(self.rng, clock(self.now))
+        reader = checkpointer(self._shared.reach(None), lambda: 0, "checker/0", CACHE_BYTES)
+        self.ledger = self._shared.ledger = Ledger(reader)
         self._network = Network(
-            store,
-            self.ledger,
+            self._shared,
             self.trace,
             self.rng,
             self.weather,
@@ -118,7 +155,6 @@ class World:
         )
         self._interrupted: list[Operation] = []
         self._seed = seed
-        self._store = store
         self._kinds: Counter[str] = Counter()
         self._failure: asyncio.Future[None] = loop.create_future()
         self._turns: dict[SessionKey, list[str]] = {}
@@ -157,20 +193,20 @@ class World:
         """Check all that is stored; then, when all is old, that no garbage stays."""
         await self.ledger.check_all()
         await asyncio.sleep(_OLD)
-        link = self.connect("janitor/1")
-        janitor = checkpointer(link, clock(self.now), link.name, CACHE_BYTES)
+        process, store = self.connect("janitor/1")
+        janitor = checkpointer(store, clock(self.now), process.name, CACHE_BYTES)
         for _ in range(3):  # what a fork lets go is for the next round
             async for pruned in janitor.sweep():
                 if pruned.problem is not None:
                     raise pruned.problem
         await self.ledger.check_all()
-        self.ledger.check_garbage()
+        self._shared.check_end()
 
     async def _all(self, replicas: list[Replica]) -> None:
         loop = asyncio.get_running_loop()
         await asyncio.gather(*(loop.create_task(replica.serve()) for replica in replicas))
         self._network.weather = CALM
-        self._network.rot.heal()
+        self._shared.heal()
         await self._network.idle()
         await self._check_the_end()
 
@@ -179,10 +215,11 @@ class World:
         if not self._failure.done():
             self._failure.set_exception(failure)
 
-    def connect(self, process: str) -> Link:
-        """A way to the store for a new process."""
-        self.trace.add(process, "starts")
-        return Link(self._network, process)
+    def connect(self, name: str) -> tuple[Process, AsyncStore]:
+        """A new process, and its store."""
+        self.trace.add(name, "starts")
+        process = Process(self._network, name)
+        return process, self._shared.reach(process)
 
     # --- chance ----------------------------------------------------------------------------------
 
@@ -224,11 +261,9 @@ class World:
         """Flip a byte somewhere, or give all back."""
         key = self.rng.choice(self._keys)
         if self.rng.random() < 0.5:
-            self._network.rot.heal()
-        elif parts := self.ledger.parts(key):
-            part = self.rng.choice(self.rng.choice(parts))
-            self._network.rot.flip(key, part)
-            self.trace.add("world", f"a byte flips in {part!r} of {key}")
+            self._shared.heal()
+        elif part := self._shared.flip(key):
+            self.trace.add("world", f"a byte flips in {part} of {key}")
 
     def other_session(self, key: SessionKey) -> SessionKey:
         """Another session, or one that there never was."""
