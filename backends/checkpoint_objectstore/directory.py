@@ -62,9 +62,10 @@ class DirectoryObjects:
         StoreUnsafe: at once, this system is not POSIX; on the first write, the file system does
             not keep locks.
         NotAStore: on the first call, it is a file.
-        StoreUnavailable: its parent is not there; or it is not known whether a write is on disk.
+        StoreUnavailable: reading, it or its parent is not there or cannot be read; writing, it is
+            not known whether that is on disk.
         StoreFull, StoreReadOnly, StoreDenied, StoreBusy: nothing was written.
-        StoreError: any other failure; nothing was written.
+        StoreError: any other failure of a write; nothing was written.
 
     Example:
         >>> import tempfile

@@ -115,13 +115,10 @@ class Directory:
         )
 
     def _make(self) -> int:
-        parent = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            with suppress(FileExistsError):
-                os.mkdir(self.path)
-            sync(parent)
-        finally:
-            os.close(parent)
+        # A parent that cannot be opened cannot be synced: told before anything is made.
+        os.close(os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY))
+        with suppress(FileExistsError):
+            os.mkdir(self.path)
         return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
 
     def _lay_out(self, root: int) -> None:
