@@ -136,24 +136,15 @@ HARMLESS = {
     "409": answer(409, "ConditionalRequestConflict"),
     "409 after": answer(409, "ConditionalRequestConflict", after=True),
     "cut short": Fault(keep=0),
+    "delivered twice": DUPLICATE,  # the first is done, and the answer is the refusal of the second
 }
-
-
-# The first delivery is done, and the answer is the refusal of the second.
-TWICE = pytest.param(
-    DUPLICATE,
-    id="delivered twice",
-    marks=pytest.mark.xfail(reason="a refusal is not checked for a write of one's own"),
-)
 
 
 def on_the_first_write(fault: Fault) -> Callable[[Request], Fault | None]:
     return lambda request: fault if request.method == "PUT" and request.attempt == 1 else None
 
 
-@pytest.mark.parametrize(
-    "fault", [*(pytest.param(fault, id=name) for name, fault in HARMLESS.items()), TWICE]
-)
+@pytest.mark.parametrize("fault", HARMLESS.values(), ids=HARMLESS.keys())
 def test_a_save_is_done_once_whatever_happens_to_its_first_request(
     cp: Checkpointer[Agent], proxy: Proxy, url: str, fault: Fault
 ) -> None:
