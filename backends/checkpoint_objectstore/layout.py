@@ -16,6 +16,7 @@ before it are not seen again whenever they go; what is left of them is listed wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from hashlib import blake2b
 from typing import NamedTuple
@@ -31,6 +32,9 @@ HEAD = "head"
 ID = "id"
 
 _PINS = "pins"
+_OURS = re.compile(
+    rf"/pages/[0-9a-f]{{48}}$|/notes/({_PINS}|[0-9a-f]{{16}})/[0-9a-f]{{16}}/[^/]*!$"
+)
 _NOTE = bytes(8)
 
 
@@ -75,6 +79,11 @@ class Folder(NamedTuple):
 def folder_of(key: SessionKey) -> Folder:
     """The folder of a session."""
     return Folder(f"{name_of(key.namespace)}/{name_of(key.session_id)}/")
+
+
+def is_ours(key: str) -> bool:
+    """Whether a key is that of a page or an attachment, and nobody else has put it there."""
+    return _OURS.search(key) is not None
 
 
 def page_id(key: str) -> bytes:

@@ -271,6 +271,11 @@ async def _bury(engine: AsyncEngine[Any], key: SessionKey, head: Head) -> list[P
     if await engine.replace_head(key, tombstone) is None:
         return None
     dropped = await _drop(engine, key, pages)
+    if {page.id for page in await engine.store.list_pages(key)} - {page.id for page in pages}:
+        # What a store keeps beside its heads was to go with the tombstone, and is there: the store
+        # was not told that it had come, or could not remove it.
+        pruned = await prune(engine, key, None, grace=NO_GRACE)
+        log.debug("buried late", session_id=key.session_id, pages=pruned.pages)
     for owner in forked_from:
         await release(engine, owner, key)
     return dropped

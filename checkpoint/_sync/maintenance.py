@@ -273,6 +273,11 @@ def _bury(engine: Engine[Any], key: SessionKey, head: Head) -> list[PageInfo] | 
     if engine.replace_head(key, tombstone) is None:
         return None
     dropped = _drop(engine, key, pages)
+    if {page.id for page in engine.store.list_pages(key)} - {page.id for page in pages}:
+        # What a store keeps beside its heads was to go with the tombstone, and is there: the store
+        # was not told that it had come, or could not remove it.
+        pruned = prune(engine, key, None, grace=NO_GRACE)
+        log.debug("buried late", session_id=key.session_id, pages=pruned.pages)
     for owner in forked_from:
         release(engine, owner, key)
     return dropped

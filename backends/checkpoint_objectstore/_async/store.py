@@ -29,6 +29,7 @@ from checkpoint_objectstore.layout import (
     Folder,
     Note,
     folder_of,
+    is_ours,
     may_be_note,
     notes_in,
     pack_note,
@@ -343,10 +344,11 @@ class AsyncObjectStore:
         return now is not None and now.tag == known.tag
 
     async def _all(self, prefix: str) -> list[Entry]:
+        """All pages and attachments whose keys begin with a prefix."""
         found: list[Entry] = []
         while some := await self._objects.list(prefix, found[-1].key if found else ""):
             found += some
-        return found
+        return [entry for entry in found if is_ours(entry.key)]
 
 
 def _always_changing(key: SessionKey) -> StoreError:
