@@ -10,18 +10,19 @@ against the end of an agent's memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from checkpoint.codec import Node, decode, encode
 from checkpoint.diff import Patch, apply
 from checkpoint.errors import Damaged
-from checkpoint.items import ItemList, NewItems, PageRun, Pages
+from checkpoint.items import ItemList, NewItems, PageRun, Pages, Run
 from checkpoint.record import Kind, PageRef
 
 DOCUMENT, OPERATIONS, FIELDS, RESULT, NODES = range(5)
 
 _HOLDS = {Kind.BASE: {DOCUMENT, FIELDS}, Kind.PATCH: {OPERATIONS}, Kind.TOMBSTONE: set[int]()}
-_MAY_HOLD = {RESULT, NODES}
+_MAY_HOLD = {kind: held | {RESULT, NODES} for kind, held in _HOLDS.items()}
 
 _LIST, _VALUE, _MAP = range(3)  # how a stored node begins
 
@@ -135,8 +136,11 @@ def read_body(kind: Kind, raw: bytes, pages: Sequence[PageRef]) -> Body:
         MissingTimeZone: it names a time zone that this host has no data for.
     """
     body = decode(raw) if raw else {}
-    held = _HOLDS[kind]
-    if type(body) is not dict or not held <= body.keys() <= held | _MAY_HOLD:
+    if (
+        type(body) is not dict
+        or not _HOLDS[kind].issubset(body)
+        or not _MAY_HOLD[kind].issuperset(body)
+    ):
         raise Damaged("the body does not hold what its kind of record holds")
     if kind is Kind.TOMBSTONE:
         return Body()
@@ -145,7 +149,7 @@ def read_body(kind: Kind, raw: bytes, pages: Sequence[PageRef]) -> Body:
         raise Damaged("the document of a base is no bytes")
     return Body(
         content,
-        tuple(_node(stored, pages) for stored in body.get(NODES, ())),
+        tuple([_node(stored, pages) for stored in body[NODES]]) if NODES in body else (),
         body.get(FIELDS, {}),
         {RESULT: body[RESULT]} if RESULT in body else {},
     )
@@ -156,9 +160,15 @@ def _node(stored: Any, pages: Sequence[PageRef]) -> ItemList | Spilled:
         kind, *parts = stored
         if kind != _LIST:
             return Spilled([pages[place] for place in parts], is_map=kind == _MAP)
-        return ItemList(
-            run if type(run[0]) is bytes else PageRun(pages[run[0]], *run[1:]) for run in parts
-        )
+        runs: list[Run] = []
+        make = partial(tuple.__new__, PageRun)  # as for the pages of a header
+        for run in parts:
+            if type(run[0]) is bytes:
+                runs.append(run)
+            else:
+                place, start, size = run
+                runs.append(make((pages[place], start, size)))
+        return ItemList(runs)
     except (LookupError, TypeError, ValueError) as exc:
         raise Damaged(f"a node of the document is malformed ({exc!r})") from exc
 

@@ -40,7 +40,7 @@ class Cache:
         if not self._max_bytes:
             return
         tip = loaded.tip
-        size = len(tip.prefix) + len(tip.trail) + tip.base_raw + tip.patch_raw
+        size = len(tip.prefix) + sum(map(len, tip.trail)) + tip.base_raw + tip.patch_raw
         of_pages = sum(len(page.raw) for page in loaded.pages.values())
         if size + of_pages > self._max_bytes // 2:  # one session must not push out all others
             spilled = {ref.id for ref in loaded.spilled}

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -34,6 +35,9 @@ _MAX_EXTENSIONS = 64
 
 _NODE = 11
 """A part of a document that is kept apart; the payload is its place in a list of such parts."""
+
+
+_unpack = partial(msgpack.unpackb, strict_map_key=False, unicode_errors="surrogatepass")
 
 
 class Node:
@@ -90,15 +94,8 @@ def encoder(depth: int = 0, nodes: list[Node] | None = None) -> Callable[[object
         buf_size=4096,
     )
 
-    def run(value: object) -> bytes:
-        try:
-            packed: bytes = packer.pack(value)
-        except Exception:
-            packer.reset()  # what was packed of the failed value must not lead the next one
-            raise
-        return packed
-
-    return run
+    pack: Callable[[object], bytes] = packer.pack  # nothing is left in it of a value that fails
+    return pack
 
 
 def decode(data: bytes | memoryview, nodes: Sequence[object] = ()) -> Any:
@@ -110,7 +107,24 @@ def decode(data: bytes | memoryview, nodes: Sequence[object] = ()) -> Any:
     Raises:
         DecodeError: the bytes are no document, or are followed by more bytes.
     """
-    value, size = decode_first(data, nodes)
+    try:
+        return _unpack(data, ext_hook=partial(_decode_node, nodes) if nodes else _decode_ext)
+    except msgpack.ExtraData as exc:
+        raise DecodeError(f"{len(exc.extra)} bytes follow the document") from exc
+    except DecodeError:
+        raise
+    except Exception as exc:
+        # msgpack and the extension decoders raise a dozen types on bad bytes; it is one thing.
+        raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
+
+
+def _decode_inside(data: bytes) -> Any:
+    """:func:`decode`, for what is inside of an extension type, and that inside of another.
+
+    An Unpacker keeps its state on the heap; unpackb(), which is faster, needs 40 KB of the C stack,
+    which extension types that are decoded within each other would run out of.
+    """
+    value, size = decode_first(data)
     if size != len(data):
         raise DecodeError(f"{len(data) - size} bytes follow the document")
     return value
@@ -151,22 +165,20 @@ def decode_shallow(data: bytes) -> Any:
         DecodeError: the bytes are no document, or are followed by more bytes.
     """
     try:
-        return msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
-    except Exception as exc:  # as in decode_first
+        return _unpack(data)
+    except Exception as exc:  # as in decode
         raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
 
 
-def decode_first(data: bytes | memoryview, nodes: Sequence[object] = ()) -> tuple[Any, int]:
+def decode_first(data: bytes | memoryview) -> tuple[Any, int]:
     """Decode the document at the start of ``data``; return it and the number of bytes it took.
 
     Raises:
         DecodeError: the bytes do not begin with a document.
     """
     try:
-        # An Unpacker keeps its state on the heap; unpackb() needs 40 KB of the C stack, which
-        # nested extension types, decoded within each other, would run out of.
         unpacker = msgpack.Unpacker(
-            ext_hook=(lambda code, at: _decode_node(code, at, nodes)) if nodes else _decode_ext,
+            ext_hook=_decode_ext,
             strict_map_key=False,
             unicode_errors="surrogatepass",
             max_buffer_size=max(len(data), 1),
@@ -175,8 +187,7 @@ def decode_first(data: bytes | memoryview, nodes: Sequence[object] = ()) -> tupl
         return unpacker.unpack(), unpacker.tell()
     except DecodeError:
         raise
-    except Exception as exc:
-        # msgpack and the extension decoders raise a dozen types on bad bytes; it is one thing.
+    except Exception as exc:  # as in decode
         raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
 
 
@@ -256,7 +267,7 @@ def _encode_datetime(value: dt.datetime) -> list[object]:
 
 
 def _decode_datetime(payload: bytes) -> dt.datetime:
-    micros, fold, *zone = decode(payload)
+    micros, fold, *zone = _decode_inside(payload)
     wall: dt.datetime = _EPOCH + micros * _MICROSECOND
     return wall.replace(fold=fold, tzinfo=_unzone(zone))
 
@@ -267,7 +278,7 @@ def _encode_time(value: dt.time) -> list[object]:
 
 
 def _decode_time(payload: bytes) -> dt.time:
-    micros, fold, *zone = decode(payload)
+    micros, fold, *zone = _decode_inside(payload)
     wall: dt.datetime = _EPOCH + micros * _MICROSECOND
     return wall.time().replace(fold=fold, tzinfo=_unzone(zone))
 
@@ -298,20 +309,20 @@ _ENCODERS: dict[type, Callable[[Any, Callable[[object], bytes]], tuple[int, byte
 }
 
 _DECODERS: dict[int, Callable[[bytes], object]] = {
-    TUPLE: lambda b: tuple(decode(b)),
-    SET: lambda b: set(decode(b)),
-    FROZENSET: lambda b: frozenset(decode(b)),
+    TUPLE: lambda b: tuple(_decode_inside(b)),
+    SET: lambda b: set(_decode_inside(b)),
+    FROZENSET: lambda b: frozenset(_decode_inside(b)),
     BIGINT: lambda b: int.from_bytes(b, "big", signed=True),
     DECIMAL: lambda b: Decimal(b.decode()),
     UUID_: lambda b: UUID(bytes=b),
     DATETIME: _decode_datetime,
-    DATE: lambda b: dt.date.fromordinal(decode(b)),
+    DATE: lambda b: dt.date.fromordinal(_decode_inside(b)),
     TIME: _decode_time,
-    TIMEDELTA: lambda b: dt.timedelta(*decode(b)),
+    TIMEDELTA: lambda b: dt.timedelta(*_decode_inside(b)),
 }
 
 
-def _decode_node(code: int, payload: bytes, nodes: Sequence[object]) -> object:
+def _decode_node(nodes: Sequence[object], code: int, payload: bytes) -> object:
     if code != _NODE:
         return _decode_ext(code, payload)
     return nodes[int.from_bytes(payload, "big")]

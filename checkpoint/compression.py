@@ -7,16 +7,12 @@ and one read against another prefix than it was written against is noticed.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Generic, TypeVar
 
 import zstandard
 
 from checkpoint.errors import Damaged
 
-C = TypeVar("C")
-
-_LEVEL = 3
+_LEVEL = 6  # of what has no prefix, such as a base, which is written rarely and kept for long
 _KEPT = 8  # contexts, of some hundred KB each
 
 # For a turn, which is short, against a prefix, which is not: with tables of the prefix's size and a
@@ -33,38 +29,29 @@ _AGAINST_PREFIX = zstandard.ZstdCompressionParameters(
 )
 
 
-class _Contexts(Generic[C]):
+class _Compressors:
     """Contexts by their prefix. Making one costs more than using it, and turns share a prefix.
 
     A context is taken out while it is used: no two threads ever have the same.
     """
 
-    def __init__(self, make: Callable[[bytes], C]) -> None:
-        self._make = make
-        self._free: OrderedDict[bytes, C] = OrderedDict()
+    def __init__(self) -> None:
+        self._free: OrderedDict[bytes, zstandard.ZstdCompressor] = OrderedDict()
 
-    def take(self, prefix: bytes) -> C:
-        return self._free.pop(prefix, None) or self._make(prefix)
+    def take(self, prefix: bytes) -> zstandard.ZstdCompressor:
+        if (known := self._free.pop(prefix, None)) is not None:
+            return known
+        made = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+        made.precompute_compress(compression_params=_AGAINST_PREFIX)
+        return zstandard.ZstdCompressor(compression_params=_AGAINST_PREFIX, dict_data=made)
 
-    def give_back(self, prefix: bytes, context: C) -> None:
+    def give_back(self, prefix: bytes, context: zstandard.ZstdCompressor) -> None:
         self._free[prefix] = context
         while len(self._free) > _KEPT:
             self._free.popitem(last=False)
 
 
-def _compressor(prefix: bytes) -> zstandard.ZstdCompressor:
-    dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-    dictionary.precompute_compress(compression_params=_AGAINST_PREFIX)
-    return zstandard.ZstdCompressor(compression_params=_AGAINST_PREFIX, dict_data=dictionary)
-
-
-def _decompressor(prefix: bytes) -> zstandard.ZstdDecompressor:
-    dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-    return zstandard.ZstdDecompressor(dict_data=dictionary)
-
-
-_compressors = _Contexts(_compressor)
-_decompressors = _Contexts(_decompressor)
+_compressors = _Compressors()
 
 
 def compress(raw: bytes, prefix: bytes = b"") -> tuple[bytes, bool]:
@@ -105,21 +92,37 @@ def declared_size(body: bytes, *, compressed: bool) -> int:
     return int(frame.content_size)
 
 
-def decompress(body: bytes, size: int, prefix: bytes, *, compressed: bool) -> bytes:
-    """The inverse of :func:`compress`, for a body whose declared size was found acceptable.
+class Decompressor:
+    """The inverse of :func:`compress`, for bodies of which many have the same prefix in a row.
 
-    Raises:
-        Damaged: it does not decompress to that size, or bytes follow the frame.
+    A context is told by the identity of its prefix: to hash that would cost more than to make one.
     """
-    if not compressed:
-        return body
-    context = _decompressors.take(prefix) if prefix else zstandard.ZstdDecompressor()
-    try:
-        raw = context.decompress(body, max_output_size=size, allow_extra_data=False)
-    except zstandard.ZstdError as exc:
-        raise Damaged(f"the body cannot be decompressed ({exc})") from exc
-    if prefix:
-        _decompressors.give_back(prefix, context)
-    if len(raw) != size:
-        raise Damaged(f"the body has {len(raw)} bytes and declares {size}")
-    return raw
+
+    def __init__(self) -> None:
+        self._prefix = b""
+        self._context = zstandard.ZstdDecompressor()
+
+    def __call__(self, body: bytes, size: int, prefix: bytes, *, compressed: bool) -> bytes:
+        """The raw body, of which the declared size was found acceptable.
+
+        Raises:
+            Damaged: it does not decompress to that size, or bytes follow the frame.
+        """
+        if not compressed:
+            return body
+        if prefix is not self._prefix:
+            made = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+            self._context = zstandard.ZstdDecompressor(dict_data=made if prefix else None)
+            self._prefix = prefix
+        try:
+            raw = self._context.decompress(body, max_output_size=size, allow_extra_data=False)
+        except zstandard.ZstdError as exc:
+            raise Damaged(f"the body cannot be decompressed ({exc})") from exc
+        if len(raw) != size:
+            raise Damaged(f"the body has {len(raw)} bytes and declares {size}")
+        return raw
+
+
+def decompress(body: bytes, size: int, prefix: bytes, *, compressed: bool) -> bytes:
+    """The inverse of :func:`compress`; see :class:`Decompressor`."""
+    return Decompressor()(body, size, prefix, compressed=compressed)

@@ -100,7 +100,7 @@ def _value_after(value: Any, code: int, rest: list[Any]) -> Any:
         raise ValueError(f"operation {code} is not one of set, delete, splice and items")
     start, delete, items = rest
     if isinstance(value, ItemList):
-        if code != ITEMS or not all(type(item) is bytes for item in items):
+        if code != ITEMS or not {bytes}.issuperset(map(type, items)):
             raise TypeError("a splice of values in a list of encoded items")
         value.splice(start, delete, items)
         return value
@@ -235,7 +235,7 @@ def _align(before: list[bytes], after: list[bytes]) -> list[tuple[int, int, int,
         changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
         if len(changed) * 2 <= len(before):  # items edited where they stand
             return [(i, i + 1, i, i + 1) for i in changed]
-    if len(before) * len(after) > _ALIGN_LIMIT:
+    if not before or not after or len(before) * len(after) > _ALIGN_LIMIT:
         return [(0, len(before), 0, len(after))]
     from difflib import SequenceMatcher
 

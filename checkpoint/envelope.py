@@ -15,6 +15,8 @@ The format is unstable until the first released corpus is committed with the tes
 
 from __future__ import annotations
 
+from hashlib import blake2b
+from struct import Struct
 from typing import Any
 from zlib import crc32
 
@@ -28,6 +30,7 @@ DIGEST_SIZE = 16
 _COMPRESSED = 1  # flag: the body is a Zstandard frame
 _HEAD_START = len(MAGIC) + 3
 _SUM_SIZE = 4
+_size = Struct(">I").pack
 
 
 def seal_head(header: dict[int, Any], *, compressed: bool) -> bytes:
@@ -65,8 +68,7 @@ def open_head(head: bytes) -> tuple[dict[int, Any], bool]:
 
 def digest(key: SessionKey, parent_digest: bytes, head: bytes, body: bytes) -> bytes:
     """Digest of a record in its place: session, chain, head and stored body."""
-    from hashlib import blake2b
-
-    parts = key.namespace.encode(), key.session_id.encode(), parent_digest, head
-    told = b"".join(size for part in parts for size in (len(part).to_bytes(4, "big"), part))
-    return blake2b(told + body, digest_size=DIGEST_SIZE).digest()
+    told: list[bytes] = []
+    for part in (key.namespace.encode(), key.session_id.encode(), parent_digest, head):
+        told += _size(len(part)), part
+    return blake2b(b"".join((*told, body)), digest_size=DIGEST_SIZE).digest()

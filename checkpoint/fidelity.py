@@ -8,11 +8,12 @@ all the way down, not only values that happen to be equal.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from functools import lru_cache
+from operator import is_
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
@@ -65,25 +66,29 @@ def _difference(live: Any, rebuilt: Any, place: Place) -> Difference | None:
         return _told(live, rebuilt, place)
     if kind in _BY_EQUALITY:
         return None if live == rebuilt else _told(live, rebuilt, place)
-    if isinstance(live, BaseModel):
-        return _in_model(live, rebuilt, place)
-    if is_dataclass(live):
-        return _in_dataclass(live, rebuilt, place)
-    if isinstance(live, Mapping):
-        if getattr(live, "default_factory", None) is not getattr(rebuilt, "default_factory", None):
-            return Difference(_path(place), "its default_factory would be lost")
-        return _in_mapping(live, rebuilt, place)
-    if isinstance(live, Memory):
-        return _in_memory(live, rebuilt, place)
-    if isinstance(live, Sequence):
-        if getattr(live, "maxlen", None) != getattr(rebuilt, "maxlen", None):
-            return Difference(_path(place), "its maxlen would be lost")
-        return _in_sequence(live, rebuilt, place)
-    if isinstance(live, AbstractSet):
-        return _in_set(live, rebuilt, place)
-    if _same_scalar(live, rebuilt):
-        return None
-    return _told(live, rebuilt, place)
+    return _comparer(kind)(live, rebuilt, place)  # type: ignore[arg-type]  # types have a hash
+
+
+@lru_cache(maxsize=1024)
+def _comparer(kind: type) -> Callable[[Any, Any, Place], Difference | None]:
+    """How values of a type are compared: found out once, for asking takes as long as comparing."""
+    if issubclass(kind, BaseModel):
+        return _in_model
+    if is_dataclass(kind):
+        return _in_dataclass
+    if issubclass(kind, Mapping):
+        return _in_dict
+    if issubclass(kind, Memory):
+        return _in_memory
+    if issubclass(kind, Sequence):
+        return _in_list if kind is list else _in_sequence
+    if issubclass(kind, AbstractSet):
+        return _in_set
+    return _in_scalar
+
+
+def _in_scalar(live: Any, rebuilt: Any, place: Place) -> Difference | None:
+    return None if _same_scalar(live, rebuilt) else _told(live, rebuilt, place)
 
 
 def _same_scalar(live: Any, rebuilt: Any) -> bool:
@@ -114,8 +119,8 @@ def _saved_fields(model: type[BaseModel]) -> tuple[str, ...]:
 def _in_model(live: BaseModel, rebuilt: BaseModel, place: Place) -> Difference | None:
     mine, theirs = live.__dict__, rebuilt.__dict__
     if (
-        _PLAIN.issuperset(kinds := list(map(type, mine.values())))
-        and kinds == list(map(type, theirs.values()))
+        _PLAIN.issuperset(map(type, mine.values()))
+        and all(map(is_, map(type, mine.values()), map(type, theirs.values())))
         and mine == theirs
         and not live.__pydantic_extra__
         and not rebuilt.__pydantic_extra__
@@ -123,7 +128,11 @@ def _in_model(live: BaseModel, rebuilt: BaseModel, place: Place) -> Difference |
         return None  # most messages: told in one step
     for name in _saved_fields(type(live)):
         value, other = mine.get(name), theirs.get(name)
-        if value is not other and (found := _difference(value, other, (place, name))):
+        if value is other or (
+            (kind := type(value)) in _BY_EQUALITY and kind is type(other) and value == other
+        ):
+            continue  # as _difference would tell, without the call
+        if found := _difference(value, other, (place, name)):
             return found
     if live.__pydantic_extra__ or rebuilt.__pydantic_extra__:
         return _in_mapping(live.__pydantic_extra__ or {}, rebuilt.__pydantic_extra__ or {}, place)
@@ -139,6 +148,14 @@ def _in_dataclass(live: Any, rebuilt: Any, place: Place) -> Difference | None:
     return _in_mapping(getattr(live, "__dict__", {}), getattr(rebuilt, "__dict__", {}), place)
 
 
+def _in_dict(
+    live: Mapping[Any, Any], rebuilt: Mapping[Any, Any], place: Place
+) -> Difference | None:
+    if getattr(live, "default_factory", None) is not getattr(rebuilt, "default_factory", None):
+        return Difference(_path(place), "its default_factory would be lost")
+    return _in_mapping(live, rebuilt, place)
+
+
 def _in_mapping(
     live: Mapping[Any, Any], rebuilt: Mapping[Any, Any], place: Place
 ) -> Difference | None:
@@ -152,6 +169,12 @@ def _in_mapping(
 
 
 def _in_sequence(live: Sequence[Any], rebuilt: Sequence[Any], place: Place) -> Difference | None:
+    if getattr(live, "maxlen", None) != getattr(rebuilt, "maxlen", None):
+        return Difference(_path(place), "its maxlen would be lost")
+    return _in_list(live, rebuilt, place)
+
+
+def _in_list(live: Sequence[Any], rebuilt: Sequence[Any], place: Place) -> Difference | None:
     for index, (value, other) in enumerate(zip(live, rebuilt, strict=False)):
         if value is not other and (found := _difference(value, other, (place, index))):
             return found

@@ -34,7 +34,7 @@ class ItemList(Node):
 
     def __init__(self, runs: Iterable[Run] = ()) -> None:
         self.runs: list[Run] = list(runs)
-        self._length = sum(map(_count, self.runs))
+        self._length = sum([run.size if type(run) is PageRun else len(run) for run in self.runs])
 
     def __len__(self) -> int:
         return self._length
@@ -54,10 +54,12 @@ class ItemList(Node):
         """Replace ``delete`` items at ``start``. Raises IndexError where that is outside."""
         if not 0 <= start <= start + delete <= self._length:
             raise IndexError(f"splice of {start}+{delete} in {self._length} items")
+        if start == self._length:  # most turns only add at the end
+            self.extend(items)
+            return
         after = self.slice(start + delete, self._length)
-        if start < self._length:
-            self.runs = self.slice(0, start)
-            self._length = start
+        self.runs = self.slice(0, start)
+        self._length = start
         for run in (items, *after):
             self.extend(run)
 

@@ -238,7 +238,7 @@ class Memory(MutableSequence[T]):
             return dump(self._items)
 
         def packed(items: list[T]) -> list[bytes]:
-            return [about.pack(item) for item in dump(items)]
+            return list(map(about.pack, dump(items)))
 
         if self._lazy is not None and self.is_of(about.key, about.saved[id(self)]):
             return self._lazy.dumped(packed)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
 from operator import attrgetter
+from struct import Struct
 from typing import Any, NamedTuple, TypeVar
 
 from checkpoint.envelope import open_head
@@ -15,6 +16,7 @@ from checkpoint.ids import SessionKey
 T = TypeVar("T")
 
 PAGE_ID_SIZE = 24
+_ids = Struct(f"{PAGE_ID_SIZE}s").iter_unpack
 
 
 class Kind(IntEnum):
@@ -131,6 +133,8 @@ class Header(NamedTuple):
 _PARENT_DIGEST, _TURN_ID, _SOURCE, _RECENT = range(9, 13)
 _PAGES = 14
 _KNOWN = frozenset((*range(1, 13), _PAGES))
+_IN_ALL = 6  # so many fields are in every header: all up to the schema
+_KINDS = {kind.value: kind for kind in Kind}
 _IGNORABLE = 64  # a reader may ignore what it does not know from here up, and must refuse it below
 
 
@@ -168,9 +172,11 @@ def read_header(record: Record) -> tuple[Header, bool]:
         UnsupportedFormat: a newer version of the library wrote it.
     """
     stored, compressed = open_head(record.head)
-    if unknown := [
-        n for n in stored if n not in _KNOWN and not (type(n) is int and n >= _IGNORABLE)
-    ]:
+    if not _KNOWN.issuperset(stored) and (
+        unknown := [
+            n for n in stored if n not in _KNOWN and not (type(n) is int and n >= _IGNORABLE)
+        ]
+    ):
         raise UnsupportedFormat(
             f"the record has header fields {unknown} that this version does not know; if a newer "
             f"agent-checkpoint wrote it, install that; if not, the record is damaged"
@@ -187,16 +193,20 @@ def read_header(record: Record) -> tuple[Header, bool]:
 def _header(stored: dict[Any, Any]) -> Header:
     host, pid, name, *_ = stored[_WRITER]
     schema_name, version, fingerprint, *_ = stored[_SCHEMA]
-    source = stored.get(_SOURCE)
     revision = _checked(int, stored[_REVISION])
-    turn_id = stored.get(_TURN_ID)
-    return Header(
-        revision=revision,
-        kind=Kind(stored[_KIND]),
-        write_id=_checked(bytes, stored[_WRITE_ID]),
-        saved_at=_checked(int, stored[_SAVED_AT]),
-        writer=_writer(host, pid, name),
-        schema=_schema_id(schema_name, version, fingerprint),
+    header = Header(
+        revision,
+        _KINDS[stored[_KIND]],
+        _checked(bytes, stored[_WRITE_ID]),
+        _checked(int, stored[_SAVED_AT]),
+        _writer(host, pid, name),
+        _schema_id(schema_name, version, fingerprint),
+        revision - 1,
+    )
+    if len(stored) == _IN_ALL:  # as most patches, which are read by the dozen
+        return header
+    source, turn_id = stored.get(_SOURCE), stored.get(_TURN_ID)
+    return header._replace(
         parent_revision=_checked(int, stored.get(_PARENT_REVISION, revision - 1)),
         parent_write_id=_checked(bytes, stored.get(_PARENT_WRITE_ID, b"")),
         parent_digest=_checked(bytes, stored.get(_PARENT_DIGEST, b"")),
@@ -234,16 +244,18 @@ def _grouped(pages: tuple[PageRef, ...]) -> list[list[Any]]:
 
 def _pages(groups: Any) -> tuple[PageRef, ...]:
     pages: list[PageRef] = []
+    make = partial(tuple.__new__, PageRef)  # by hand: a long session has hundreds of them
     for version, owner, ids, back, *_ in groups:
         of = SessionKey(_checked(str, owner[0]), _checked(str, owner[1])) if owner else None
         if len(_checked(bytes, ids)) != len(back) * PAGE_ID_SIZE:
             raise ValueError("the ids of pages are cut short")
-        for index, by in enumerate(back):
-            id = ids[index * PAGE_ID_SIZE : (index + 1) * PAGE_ID_SIZE]
-            anchor = pages[-_checked(int, by)] if by else None
-            if by < 0 or (anchor and anchor.anchor):
+        if not {int}.issuperset(map(type, (version, *back))) or min(back, default=0) < 0:
+            raise ValueError("the version of pages, or how far back an anchor is, is no number")
+        for (id,), by in zip(_ids(ids), back, strict=True):
+            anchor = pages[-by] if by else None
+            if anchor is not None and anchor.anchor is not None:
                 raise ValueError("the anchor of a page has one itself")
-            pages.append(PageRef(id, of, _checked(int, version), anchor))
+            pages.append(make((id, of, version, anchor)))
     return tuple(pages)
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from checkpoint import envelope
 from checkpoint.bodies import RESULT, Body, applied_to, build, read_body
 from checkpoint.codec import DecodeError, MissingTimeZone, encode
-from checkpoint.compression import compress, declared_size, decompress
+from checkpoint.compression import Decompressor, compress, declared_size
 from checkpoint.diff import applied
 from checkpoint.errors import CheckpointError, Damaged, InvalidState, StateTooLarge
 from checkpoint.ids import SessionKey
@@ -39,8 +39,8 @@ _PREFIX_SIZE = 32 * 1024
 _SHARE_PREFIX = 8  # patches that are compressed against the same prefix
 
 # A segment is full when reading it costs more than a new base would: by its patches' stored bytes
-# against the base's, their number (each costs about 30 µs to read), or their raw bytes.
-MAX_PATCHES = 128
+# against the base's, their number (each costs about 20 µs to read), or their raw bytes.
+MAX_PATCHES = 96
 _PATCH_BYTES_PER_BASE = 2
 _MIN_PATCH_BYTES = 16 * 1024
 _RAW_PER_BASE = 8
@@ -56,7 +56,7 @@ class Tip(NamedTuple):
         header, digest: of the newest record.
         recent: the base's ring, and the writes of this segment.
         prefix: raw bytes of the segment that the next patch is compressed against.
-        trail: raw bytes after those, that patches further on are compressed against.
+        trail: raw bodies after those, that patches further on are compressed against.
         base_bytes, patch_bytes: stored bytes of the base, and of all patches.
         base_raw, patch_raw: the same before compression.
         patches: how many.
@@ -67,23 +67,13 @@ class Tip(NamedTuple):
     digest: bytes
     recent: tuple[Recent, ...]
     prefix: bytes = b""
-    trail: bytes = b""
+    trail: tuple[bytes, ...] = ()
     base_bytes: int = 0
     base_raw: int = 0
     patch_bytes: int = 0
     patch_raw: int = 0
     patches: int = 0
     epoch: int = 0
-
-    def with_raw(self, raw: bytes) -> Tip:
-        """With the raw body of its newest record, for those that follow.
-
-        The prefix moves every few records only: what is made for one is then used for the others.
-        """
-        trail = self.trail + raw
-        if self.patches % _SHARE_PREFIX:
-            return self._replace(trail=trail)
-        return self._replace(prefix=(self.prefix + trail)[-_PREFIX_SIZE:], trail=b"")
 
     def is_worth_keeping(self, before: Tip) -> bool:
         """Whether the segment with its newest patch is a better buy than a new base.
@@ -96,21 +86,6 @@ class Tip(NamedTuple):
             and self.patch_bytes <= max(_MIN_PATCH_BYTES, _PATCH_BYTES_PER_BASE * self.base_bytes)
             and self.patch_raw <= max(_MIN_RAW_BYTES, _RAW_PER_BASE * self.base_raw)
         )
-
-    def check_size(self, max_bytes: int, raw_size: int) -> None:
-        """Raise StateTooLarge if a reader with this limit would have to refuse the segment.
-
-        Args:
-            max_bytes: the largest encoded document; a body may hold a result of that size too.
-            raw_size: of the newest body.
-        """
-        most = 2 * max_bytes + _MIN_RAW_BYTES
-        total = self.base_raw + self.patch_raw
-        if raw_size > most or total > (1 + _RAW_PER_BASE) * most:
-            raise StateTooLarge(
-                f"the stored state has bodies of {total} bytes, too many for the limit of "
-                f"{max_bytes}; open the store with a larger max_bytes if it is trusted"
-            )
 
 
 class Stored(NamedTuple):
@@ -195,18 +170,16 @@ def seal(
     head = envelope.seal_head(header_to_map(header), compressed=compressed)
     chained = envelope.digest(key, follows.digest if follows else b"", head, stored)
     record = Record(header.revision, head, stored + chained)
-    after = _after(follows, header, record, len(raw))
     if follows is None:
         try:
-            after.check_size(max_bytes, len(raw))
+            _check_size(None, len(raw), max_bytes)
         except StateTooLarge as exc:
             exc.namespace, exc.session_id = key
             raise
     mine = header.as_recent(_kept({RESULT: body[RESULT]} if RESULT in body else {}))
     recent = (*(tip.recent if follows and tip else header.recent), mine)
-    epoch = tip.epoch if tip else 0
-    after = after._replace(recent=recent, epoch=epoch)
-    return record, after.with_raw(raw)
+    after = _after(follows, header, record, raw)
+    return record, after._replace(recent=recent, epoch=tip.epoch if tip else 0)
 
 
 def _remembered(kind: Kind, tip: Tip) -> tuple[Recent, ...]:
@@ -240,12 +213,14 @@ def read(
         tip = after
         bodies: list[Body] = []
         recent = list(after.recent) if after else []
+        decompress = Decompressor()
         for record in records:
             revision = record.revision
-            tip, raw = _unseal(key, record, tip, max_bytes)
+            tip, raw = _unseal(key, record, tip, max_bytes, decompress)
             body = _body(tip.header, raw)
             bodies.append(body)
-            recent += [*tip.header.recent, tip.header.as_recent(_kept(body.result))]
+            recent += tip.header.recent
+            recent.append(tip.header.as_recent(_kept(body.result)))
     except CheckpointError as exc:
         exc.namespace, exc.session_id, exc.revision = *key, revision
         raise
@@ -297,7 +272,11 @@ def survey(key: SessionKey, segment: Segment) -> Tip:
 
 
 def _unseal(
-    key: SessionKey, record: Record, before: Tip | None, max_bytes: int
+    key: SessionKey,
+    record: Record,
+    before: Tip | None,
+    max_bytes: int,
+    decompress: Decompressor,
 ) -> tuple[Tip, bytes]:
     """Verify one record; return the tip, but for its ring, and the raw body."""
     header, compressed = read_header(record)
@@ -313,24 +292,49 @@ def _unseal(
             "cut short, or written for another session"
         )
     size = declared_size(stored, compressed=compressed)
-    after = _after(before, header, record, size)
-    after.check_size(max_bytes, size)
+    _check_size(before, size, max_bytes)
     prefix = before.prefix if before else b""
     raw = decompress(stored, size, prefix, compressed=compressed)
-    return after.with_raw(raw), raw
+    return _after(before, header, record, raw), raw
 
 
-def _after(before: Tip | None, header: Header, record: Record, raw_size: int) -> Tip:
+def _check_size(before: Tip | None, raw_size: int, max_bytes: int) -> None:
+    """Raise StateTooLarge if a reader with this limit would have to refuse the segment.
+
+    Args:
+        raw_size: of the body that is to follow ``before``.
+        max_bytes: the largest encoded document; a body may hold a result of that size too.
+    """
+    most = 2 * max_bytes + _MIN_RAW_BYTES
+    total = raw_size + (before.base_raw + before.patch_raw if before else 0)
+    if raw_size > most or total > (1 + _RAW_PER_BASE) * most:
+        raise StateTooLarge(
+            f"the stored state has bodies of {total} bytes, too many for the limit of "
+            f"{max_bytes}; open the store with a larger max_bytes if it is trusted"
+        )
+
+
+def _after(before: Tip | None, header: Header, record: Record, raw: bytes) -> Tip:
+    """The tip with one more record; its ring is that of ``before`` still."""
     stored = len(record.head) + len(record.body)
     chained = record.body[-envelope.DIGEST_SIZE :]
     if before is None:
-        return Tip(header, chained, (), base_bytes=stored, base_raw=raw_size)
-    return before._replace(
-        header=header,
-        digest=chained,
-        patch_bytes=before.patch_bytes + stored,
-        patch_raw=before.patch_raw + raw_size,
-        patches=before.patches + 1,
+        return Tip(header, chained, (), raw[-_PREFIX_SIZE:], (), stored, len(raw))
+    patches, prefix, trail = before.patches + 1, before.prefix, (*before.trail, raw)
+    if patches % _SHARE_PREFIX == 0:  # so what is made of a prefix for one is used for others
+        prefix, trail = b"".join((prefix, *trail))[-_PREFIX_SIZE:], ()
+    return Tip(  # by place: it is made for each patch that is read
+        header,
+        chained,
+        before.recent,
+        prefix,
+        trail,
+        before.base_bytes,
+        before.base_raw,
+        before.patch_bytes + stored,
+        before.patch_raw + len(raw),
+        patches,
+        before.epoch,
     )
 
 

@@ -102,7 +102,7 @@ class AsyncEngine(AsyncLoader[S]):
         turn_id: str | None = None,
         result: dict[int, Any] | None = None,
         branch: bool = False,
-    ) -> Snapshot | None:
+    ) -> Header | None:
         """Save a state as the child of its origin; None when a new one has nothing to save.
 
         A branch goes on the head, whatever it is; anything else only on the origin.
@@ -127,7 +127,7 @@ class AsyncEngine(AsyncLoader[S]):
             from checkpoint._async.maintenance import after_save
 
             await after_save(self, lineage.key, before, after)
-        return Snapshot.of(*lineage.key, saved) if saved else None
+        return saved
 
     async def _head_for_branch(self, lineage: Lineage) -> Tip | None:
         mine = lineage.origin.tip

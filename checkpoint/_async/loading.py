@@ -26,12 +26,11 @@ from checkpoint.labels import read_labels
 from checkpoint.options import Options
 from checkpoint.origins import Lineage, Origins
 from checkpoint.pages import PageData
-from checkpoint.record import Kind, PageRef, Recent
+from checkpoint.record import Header, Kind, PageRef, Recent
 from checkpoint.segment import Loaded, Tip, read, survey
 from checkpoint.serializer import (
     unsaved,
 )
-from checkpoint.snapshot import Snapshot
 from checkpoint.store import AsyncStore
 from checkpoint.waiting import async_value
 from checkpoint.window import Source
@@ -45,7 +44,7 @@ class Begun(NamedTuple, Generic[S]):
     state: S
     agent: Any
     lineage: Lineage
-    snapshot: Snapshot | None = None
+    header: Header | None = None
     replayed: bool = False
     result: Any = None
 
@@ -163,7 +162,7 @@ class AsyncLoader(Generic[S]):
             self.options.cache.put_pages(key, loaded)
         source = self._source(key, loaded) if window is not None else None
         state, origin = hydrate(key, loaded, schema, max_bytes, window, source)
-        begun = await self._begun(state, Lineage(key, origin), Snapshot.of(*key, loaded.header))
+        begun = await self._begun(state, Lineage(key, origin), loaded.header)
         self.options.watch.saw_restored()
         log.debug(
             "restored",
@@ -234,11 +233,11 @@ class AsyncLoader(Generic[S]):
             return newest, {} if turn.result is None else {RESULT: decode(turn.result)}
         return loaded, loaded.result
 
-    async def _begun(self, state: S, lineage: Lineage, snapshot: Snapshot | None) -> Begun[S]:
+    async def _begun(self, state: S, lineage: Lineage, header: Header | None) -> Begun[S]:
         adapter = self.options.adapter
         agent = await async_value(adapter.build(state)) if adapter else None
         self.origins.remember(agent if adapter else state, lineage)
-        return Begun(state, agent, lineage, snapshot)
+        return Begun(state, agent, lineage, header)
 
     async def labels(self, key: SessionKey) -> dict[str, int]:
         """Labels of a session and the revisions they name."""

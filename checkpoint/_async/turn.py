@@ -11,6 +11,7 @@ from checkpoint._async.loading import Begun
 from checkpoint.bodies import RESULT
 from checkpoint.errors import InvalidOption
 from checkpoint.ids import SessionKey
+from checkpoint.record import Header
 from checkpoint.snapshot import Snapshot
 
 S = TypeVar("S")
@@ -22,7 +23,6 @@ class AsyncTurn(Generic[S]):
     Attributes:
         session_id: the session.
         turn_id: the caller's key of this turn, or None.
-        snapshot: metadata of the revision the state is at; None before the first save.
         replayed: this ``turn_id`` was saved before. The state is as that turn left it, and
             nothing is saved on exit.
     """
@@ -43,7 +43,7 @@ class AsyncTurn(Generic[S]):
         self._state: S | None = None
         self.session_id = key.session_id
         self.turn_id = turn_id
-        self.snapshot: Snapshot | None = None
+        self._at: Header | None = None
         self.replayed = False
 
     def __repr__(self) -> str:
@@ -72,7 +72,12 @@ class AsyncTurn(Generic[S]):
     @property
     def revision(self) -> int:
         """The revision the state is at: that of its restore, then that of its save; 0 if new."""
-        return self.snapshot.revision if self.snapshot else 0
+        return self._at.revision if self._at else 0
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """Metadata of the revision the state is at; None before the first save."""
+        return Snapshot.of(*self._key, self._at) if self._at else None  # few turns are asked for it
 
     async def __aenter__(self) -> AsyncTurn[S]:
         if self._begun is not None:
@@ -80,7 +85,7 @@ class AsyncTurn(Generic[S]):
         self._begun = begun = await self._engine.begin(
             self._key, self.turn_id, self._new, self._window
         )
-        self._state, self.snapshot, self.replayed = begun.state, begun.snapshot, begun.replayed
+        self._state, self._at, self.replayed = begun.state, begun.header, begun.replayed
         return self
 
     async def __aexit__(
@@ -107,7 +112,7 @@ class AsyncTurn(Generic[S]):
         self._state = state = await self._engine.capture(subject)
         self._engine.origins.remember(state, begun.lineage)
         try:
-            self.snapshot = await self._engine.save(
+            self._at = await self._engine.save(
                 state, begun.lineage, turn_id=self.turn_id, result=result
             )
         finally:

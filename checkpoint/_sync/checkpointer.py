@@ -207,8 +207,8 @@ class Checkpointer(Upkeep[S]):
         """
         key = self._engine.key(session_id)
         begun = self._engine.restore(key, revision, window)
-        assert begun.snapshot is not None  # it was loaded
-        return Restored(begun.state, begun.snapshot, begun.agent)
+        assert begun.header is not None  # it was loaded
+        return Restored(begun.state, Snapshot.of(*key, begun.header), begun.agent)
 
     def save(
         self, session_id: str, state: S, *, parent: Snapshot | None = None, branch: bool = False
@@ -245,12 +245,12 @@ class Checkpointer(Upkeep[S]):
         self._engine.origins.remember(state, lineage)
         captured = self._engine.capture(state)
         try:
-            snapshot = self._engine.save(captured, lineage, branch=branch)
+            saved = self._engine.save(captured, lineage, branch=branch)
         finally:
             # Again: a plain dict can only be remembered while a save of it is pending.
             self._engine.origins.remember(state, lineage)
-        assert snapshot is not None  # only a turn's first state may have nothing to save
-        return snapshot
+        assert saved is not None  # only a turn's first state may have nothing to save
+        return Snapshot.of(*key, saved)
 
     def overwrite(self, session_id: str, state: S) -> Snapshot:
         """Save a state on top of whatever is there, without regard to what others saved.

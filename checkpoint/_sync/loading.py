@@ -28,12 +28,11 @@ from checkpoint.labels import read_labels
 from checkpoint.options import Options
 from checkpoint.origins import Lineage, Origins
 from checkpoint.pages import PageData
-from checkpoint.record import Kind, PageRef, Recent
+from checkpoint.record import Header, Kind, PageRef, Recent
 from checkpoint.segment import Loaded, Tip, read, survey
 from checkpoint.serializer import (
     unsaved,
 )
-from checkpoint.snapshot import Snapshot
 from checkpoint.store import Store
 from checkpoint.waiting import value
 from checkpoint.window import Source
@@ -47,7 +46,7 @@ class Begun(NamedTuple, Generic[S]):
     state: S
     agent: Any
     lineage: Lineage
-    snapshot: Snapshot | None = None
+    header: Header | None = None
     replayed: bool = False
     result: Any = None
 
@@ -165,7 +164,7 @@ class Loader(Generic[S]):
             self.options.cache.put_pages(key, loaded)
         source = self._source(key, loaded) if window is not None else None
         state, origin = hydrate(key, loaded, schema, max_bytes, window, source)
-        begun = self._begun(state, Lineage(key, origin), Snapshot.of(*key, loaded.header))
+        begun = self._begun(state, Lineage(key, origin), loaded.header)
         self.options.watch.saw_restored()
         log.debug(
             "restored",
@@ -236,11 +235,11 @@ class Loader(Generic[S]):
             return newest, {} if turn.result is None else {RESULT: decode(turn.result)}
         return loaded, loaded.result
 
-    def _begun(self, state: S, lineage: Lineage, snapshot: Snapshot | None) -> Begun[S]:
+    def _begun(self, state: S, lineage: Lineage, header: Header | None) -> Begun[S]:
         adapter = self.options.adapter
         agent = value(adapter.build(state)) if adapter else None
         self.origins.remember(agent if adapter else state, lineage)
-        return Begun(state, agent, lineage, snapshot)
+        return Begun(state, agent, lineage, header)
 
     def labels(self, key: SessionKey) -> dict[str, int]:
         """Labels of a session and the revisions they name."""

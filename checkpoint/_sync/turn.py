@@ -13,6 +13,7 @@ from checkpoint._sync.loading import Begun
 from checkpoint.bodies import RESULT
 from checkpoint.errors import InvalidOption
 from checkpoint.ids import SessionKey
+from checkpoint.record import Header
 from checkpoint.snapshot import Snapshot
 
 S = TypeVar("S")
@@ -24,7 +25,6 @@ class Turn(Generic[S]):
     Attributes:
         session_id: the session.
         turn_id: the caller's key of this turn, or None.
-        snapshot: metadata of the revision the state is at; None before the first save.
         replayed: this ``turn_id`` was saved before. The state is as that turn left it, and
             nothing is saved on exit.
     """
@@ -45,7 +45,7 @@ class Turn(Generic[S]):
         self._state: S | None = None
         self.session_id = key.session_id
         self.turn_id = turn_id
-        self.snapshot: Snapshot | None = None
+        self._at: Header | None = None
         self.replayed = False
 
     def __repr__(self) -> str:
@@ -74,13 +74,18 @@ class Turn(Generic[S]):
     @property
     def revision(self) -> int:
         """The revision the state is at: that of its restore, then that of its save; 0 if new."""
-        return self.snapshot.revision if self.snapshot else 0
+        return self._at.revision if self._at else 0
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """Metadata of the revision the state is at; None before the first save."""
+        return Snapshot.of(*self._key, self._at) if self._at else None  # few turns are asked for it
 
     def __enter__(self) -> Turn[S]:
         if self._begun is not None:
             raise InvalidOption("a turn is entered once; make another with turn()")
         self._begun = begun = self._engine.begin(self._key, self.turn_id, self._new, self._window)
-        self._state, self.snapshot, self.replayed = begun.state, begun.snapshot, begun.replayed
+        self._state, self._at, self.replayed = begun.state, begun.header, begun.replayed
         return self
 
     def __exit__(
@@ -107,9 +112,7 @@ class Turn(Generic[S]):
         self._state = state = self._engine.capture(subject)
         self._engine.origins.remember(state, begun.lineage)
         try:
-            self.snapshot = self._engine.save(
-                state, begun.lineage, turn_id=self.turn_id, result=result
-            )
+            self._at = self._engine.save(state, begun.lineage, turn_id=self.turn_id, result=result)
         finally:
             # Again: a plain dict can only be remembered while a save of it is pending.
             self._engine.origins.remember(state, begun.lineage)

@@ -400,3 +400,15 @@ def test_a_patch_that_does_not_fit_is_an_error(document: object, operation: Any)
     for use in (apply, applied):
         with pytest.raises((LookupError, TypeError, ValueError)):
             use(copy.deepcopy(document), [operation])
+
+
+def test_items_at_an_end_are_told_without_aligning_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in most turns."""
+    monkeypatch.setattr("difflib.SequenceMatcher", None)
+    old = {"memory": ItemList([encoded(range(50))])}
+    for new in (range(52), range(-2, 50), range(48), range(2, 50), range(0)):
+        patch = diff(old, {"memory": NewItems([encoded(new)])})
+        assert len(patch) == 1
+        assert encoded(new) == applied(old, patch)["memory"].items(0, len(new), {})

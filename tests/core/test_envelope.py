@@ -177,6 +177,41 @@ def test_a_segment_ends_before_it_costs_more_than_a_new_base_of() -> None:
     assert tip.patch_bytes < 20_000
 
 
+def test_patches_in_a_row_are_read_with_one_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making one takes several times as long as a patch, and they have their prefix in common."""
+    record, tip = sealed(header(), base_of({"n": 0}))
+    records = [record]
+    for n in range(80):
+        text = {OPERATIONS: [[0, ["n"], f"{n} " * 60]]}
+        record, tip = sealed(header(n + 2, Kind.PATCH), text, tip)
+        records.append(record)
+    assert sum(read_header(record)[1] for record in records) == 80, "patches are compressed"
+    made: list[object] = []
+    make = zstandard.ZstdDecompressor
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        made.append(make(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(zstandard, "ZstdDecompressor", counted)
+    assert read(KEY, records, LIMIT).tip == tip
+    assert len(made) <= 80 / 8 + 2
+
+
+@pytest.mark.parametrize("back", [[1], [0, -1], [0, 1, 1], [0, 2], [0, True], [0, b"1"], [0, None]])
+def test_an_anchor_that_is_none_of_the_pages_before_it_is_damage(back: list[Any]) -> None:
+    ids = b"".join(n.to_bytes(24, "big") for n in range(len(back)))
+
+    def stored(back: list[Any]) -> Record:
+        head = header_to_map(header()) | {14: [[1, None, ids, back]]}
+        return Record(1, envelope.seal_head(head, compressed=False), b"")
+
+    sound = read_header(stored([0, *range(1, len(back))]))[0].pages
+    assert [page.anchor for page in sound] == [None, *[sound[0]] * (len(back) - 1)]
+    with pytest.raises(Damaged, match="malformed"):
+        read_header(stored(back))
+
+
 def test_a_repeated_body_costs_next_to_nothing_in_a_patch() -> None:
     text = "".join(chr(33 + n * n % 89) for n in range(3000))
     _, tip = sealed(header(), base_of({"text": text}))

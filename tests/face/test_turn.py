@@ -19,8 +19,10 @@ from checkpoint import (
     InvalidOption,
     NotSerializable,
     SessionNotFound,
+    Snapshot,
     StateTooLarge,
 )
+from checkpoint.record import Header
 
 from .faces import Place
 from .models import Support, SupportConfig, heard, hears, said
@@ -49,6 +51,26 @@ async def test_the_first_turn_of_a_session_is_revision_1(support: Supports) -> N
     assert turn.snapshot.writer.pid == os.getpid()
     assert str(turn.snapshot.schema) == "support v1"
     assert before <= turn.snapshot.saved_at <= dt.datetime.now(dt.UTC)
+
+
+async def test_a_turn_makes_no_snapshot_that_nobody_asks_for(
+    support: Supports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Header] = []
+
+    def counted(namespace: str, session_id: str, header: Header) -> Snapshot:
+        made.append(header)
+        return make(namespace, session_id, header)
+
+    make = Snapshot.of
+    monkeypatch.setattr(Snapshot, "of", counted)
+    for revision in (1, 2):
+        async with support.turn("user-42") as turn:
+            hears(turn.state, "hi")
+        assert turn.revision == revision
+    assert made == []
+    assert turn.snapshot is not None
+    assert [header.revision for header in made] == [2]
 
 
 async def test_another_replica_goes_on_where_a_turn_ended(place: Place) -> None:
