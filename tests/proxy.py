@@ -111,6 +111,7 @@ class Proxy:
         url: where it listens.
         decide: what happens to a request; None: it is passed on. May be set at any time.
         requests: those seen so far.
+        connections: how many were made by clients.
     """
 
     def __init__(self, upstream: str, delay: float = 0.0) -> None:
@@ -122,6 +123,7 @@ class Proxy:
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._decide: Callable[[Request], Fault | None] = lambda request: None
         self.requests: list[Request] = []
+        self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = "http://{}:{}".format(*self._listener.getsockname())
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -175,6 +177,7 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return  # closed
+            self.connections += 1
             threading.Thread(target=self._serve, args=[client], daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:

@@ -35,9 +35,8 @@ class Workers:
                 under_way.append(self._pool.submit(call, item))
             except RuntimeError:  # the interpreter is ending, and starts no threads any more
                 under_way.append(_Done(call, item))
-        failures = [failure for each in under_way if (failure := each.exception())]
-        if failures:
-            raise failures[0]
+        for each in under_way:
+            each.exception()  # waits: when one is raised, the others have ended, too
         return [each.result() for each in under_way]
 
     def close(self) -> None:
@@ -60,4 +59,6 @@ class _Done(Generic[R]):
         return self._failure
 
     def result(self) -> R:
+        if self._failure is not None:
+            raise self._failure
         return self._results[0]

@@ -15,6 +15,7 @@ import checkpoint
 from checkpoint.errors import CheckpointError, InvalidOption
 from checkpoint_objectstore import s3
 from checkpoint_objectstore.s3 import S3Objects, objects_of
+from tests.proxy import Proxy
 from tests.servers import ACCESS_KEY, REGION, S3_ENVIRONMENT, SECRET_KEY, S3Server
 
 # --- URLs ----------------------------------------------------------------------------------------
@@ -168,6 +169,7 @@ def run(code: str, *arguments: str) -> str:
         capture_output=True,
         text=True,
         check=False,
+        timeout=60,
         env={**os.environ, **S3_ENVIRONMENT},
     )
     assert done.returncode == 0, done.stderr
@@ -211,34 +213,56 @@ except checkpoint.UnknownStore as exc:
     assert "pip install 'agent-checkpoint[s3]'" in run(code)
 
 
-@pytest.mark.parametrize("given", [False, True], ids=["own client", "given client"])
-def test_a_forked_child_has_connections_of_its_own(ministack: S3Server, given: bool) -> None:
-    code = """
+FORKING = """
 import os, sys
 import botocore.session
 from checkpoint_objectstore.s3 import S3Objects
+
+def in_child(call):
+    child = os.fork()
+    if child == 0:
+        call()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
 bucket, url, given = sys.argv[1:]
 more = {"endpoint_url": url, "region": "us-east-1"}
 if given:
-    more = {"client": botocore.session.get_session().create_client(
-        "s3", endpoint_url=url, region_name="us-east-1")}
+    more = {"client": botocore.session.get_session().create_client("s3", **{
+        "endpoint_url": url, "region_name": "us-east-1"})}
 objects = S3Objects(bucket, **more)
-keys = [f"{n:02}" for n in range(20)]
-objects.put_many({key: key.encode() for key in keys})
-objects.get("00")
-child = os.fork()
-for _ in range(20):
-    for key in keys[:3]:
-        assert objects.get(key).data == key.encode()
-assert objects.get_many(keys) == {key: key.encode() for key in keys}
-if child == 0:
-    sys.stdout.flush()
-    os._exit(0)
-assert os.waitpid(child, 0)[1] == 0
-print("both")
 """
-    arguments = [ministack.new_bucket(), ministack.endpoint_url, "yes" if given else ""]
-    assert run(code, *arguments) == "both"
+
+
+@pytest.mark.parametrize("given", ["", "client"])
+def test_a_forked_child_has_connections_of_its_own(ministack: S3Server, given: str) -> None:
+    code = """
+def use():
+    for _ in range(2):
+        assert objects.get("a").data == b"1"
+
+assert objects.create("a", b"1")
+use()
+in_child(use)
+use()
+"""
+    with Proxy(ministack.endpoint_url) as proxy:
+        run(FORKING + code, ministack.new_bucket(), proxy.url, given)
+        assert (proxy.count("GET"), proxy.connections) == (6, 2)
+
+
+@pytest.mark.parametrize("given", ["", "client"])
+def test_a_forked_child_has_threads_of_its_own(ministack: S3Server, given: str) -> None:
+    code = """
+def use():
+    assert objects.get_many(["a", "b", "c"]) == {"a": b"1", "b": b"2"}
+
+objects.put_many({"a": b"1", "b": b"2"})
+use()
+in_child(use)
+use()
+"""
+    run(FORKING + code, ministack.new_bucket(), ministack.endpoint_url, given)
 
 
 def test_a_save_as_the_interpreter_ends_writes_its_objects(ministack: S3Server) -> None:

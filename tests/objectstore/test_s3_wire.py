@@ -129,6 +129,7 @@ HARMLESS = {
     "request lost": LOSE_REQUEST,
     "reply lost": LOSE_REPLY,
     "reset": RESET,
+    "delivered twice": DUPLICATE,  # the answer is the refusal of the second
     "500 before": answer(500, "InternalError"),
     "500 after": answer(500, "InternalError", after=True),
     "503 before": answer(503, "SlowDown"),
