@@ -137,7 +137,6 @@ HARMLESS = {
     "409": answer(409, "ConditionalRequestConflict"),
     "409 after": answer(409, "ConditionalRequestConflict", after=True),
     "cut short": Fault(keep=0),
-    "delivered twice": DUPLICATE,  # the first is done, and the answer is the refusal of the second
 }
 
 
