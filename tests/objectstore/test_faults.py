@@ -22,10 +22,10 @@ from tests.servers import S3Server
 from tests.strategies import SOAK
 
 WRITERS = 8
-SESSIONS = 20
+SESSIONS = 20 if SOAK else 4
 OPERATIONS = 20_000 if SOAK else 160
 SHARE = 0.2  # of requests that something happens to
-KEEP = Retention(keep_last=40)
+KEEP = Retention(keep_last=3)
 
 FAULTS = [
     *[LOSE_REPLY] * 4,
@@ -81,9 +81,18 @@ def write(cp: Checkpointer[Log], ledger: Ledger, session: str, turn_id: str) -> 
             return
 
 
+@pytest.fixture
+def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of a few items and segments of a few turns, so that a few turns have many of them."""
+    monkeypatch.setattr("checkpoint.paginate.PAGE_SIZE", 150)
+    monkeypatch.setattr("checkpoint.paginate._TAIL_SIZE", 40)
+    monkeypatch.setattr("checkpoint.paginate._SCATTERED", 80)
+    monkeypatch.setattr("checkpoint.segment.MAX_PATCHES", 20 if SOAK else 2)
+
+
 @pytest.mark.parametrize("name", ["ministack", "seaweedfs"])
 def test_every_turn_is_there_once_whatever_the_network_does(
-    name: str, request: pytest.FixtureRequest, s3_environment: None
+    name: str, request: pytest.FixtureRequest, s3_environment: None, small_sizes: None
 ) -> None:
     server: S3Server = request.getfixturevalue(name)
     bucket = server.new_bucket()
@@ -116,13 +125,15 @@ def test_every_turn_is_there_once_whatever_the_network_does(
 
         def tidy() -> None:
             cp, rng = opened(), random.Random(99)
-            while not over.wait(0.5):
+            while not over.wait(0.02):
+                session = f"session-{rng.randrange(SESSIONS)}"
                 try:
-                    cp.prune(f"session-{rng.randrange(SESSIONS)}", KEEP, grace=timedelta(0))
+                    pruned = cp.prune(session, KEEP, grace=timedelta(0))
                 except (StoreUnavailable, Conflict, LookupError):
                     ledger.seen["not pruned"] += 1
                 else:
-                    ledger.seen["pruned"] += 1
+                    ledger.seen["revisions pruned"] += pruned.revisions
+                    ledger.seen["pages collected"] += pruned.pages
 
         with ThreadPoolExecutor(WRITERS + 1) as pool:
             tidying = pool.submit(tidy)
@@ -132,6 +143,7 @@ def test_every_turn_is_there_once_whatever_the_network_does(
             tidying.result()
         proxy.decide = lambda request: None
         print(name, dict(ledger.seen), len(proxy.requests), "requests")
+        assert ledger.seen["revisions pruned"] > 0
         check(opened(), ledger)
 
 
