@@ -148,7 +148,7 @@ async def prune(
             if not moved:
                 continue
             done = _with_pages(told, await _drop(engine, key, plan.pages))
-        for owner in forked_from - owners(key, plan.left):
+        for owner in sorted(forked_from - owners(key, plan.left)):
             await release(engine, owner, key)
         return replace(done, problem=plan.problem)
     raise failure
@@ -276,7 +276,7 @@ async def _bury(engine: AsyncEngine[Any], key: SessionKey, head: Head) -> list[P
         # was not told that it had come, or could not remove it.
         pruned = await prune(engine, key, None, grace=NO_GRACE)
         log.debug("buried late", session_id=key.session_id, pages=pruned.pages)
-    for owner in forked_from:
+    for owner in sorted(forked_from):
         await release(engine, owner, key)
     return dropped
 

@@ -73,7 +73,7 @@ async def delete_revision(engine: AsyncEngine[Any], key: SessionKey, revision: i
     else:
         raise failure
     pruned = await prune(engine, key, None, grace=NO_GRACE)
-    for owner in forked_from - owners(key, await read_bases(engine.store, key)):
+    for owner in sorted(forked_from - owners(key, await read_bases(engine.store, key))):
         await release(engine, owner, key)
     size = done.bytes + pruned.bytes
     return replace(done, pages=pruned.pages, bytes=size, problem=pruned.problem)

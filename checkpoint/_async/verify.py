@@ -145,7 +145,7 @@ class _Check:
 
     async def _check_pages(self) -> None:
         """Verify each page once, those first that others are compressed against."""
-        anchors = {ref.anchor for ref in self._named if ref.anchor}
+        anchors = dict.fromkeys(ref.anchor for ref in self._named if ref.anchor)
         for ref in anchors:
             self._named.setdefault(ref, [])
         known: dict[PageRef, PageData] = {}
@@ -166,7 +166,7 @@ class _Check:
         One whose anchor cannot be used is not told: its anchor is, which hits the same revisions.
         """
         pages: dict[PageRef, PageData] = {}
-        for owner in {ref.owner or self._key for ref in refs}:
+        for owner in sorted({ref.owner or self._key for ref in refs}):
             wanted = [ref for ref in refs if (ref.owner or self._key) == owner]
             found = await self._store.pages(owner, [ref.id for ref in wanted])
             for ref in wanted:

@@ -150,7 +150,7 @@ def prune(
             if not moved:
                 continue
             done = _with_pages(told, _drop(engine, key, plan.pages))
-        for owner in forked_from - owners(key, plan.left):
+        for owner in sorted(forked_from - owners(key, plan.left)):
             release(engine, owner, key)
         return replace(done, problem=plan.problem)
     raise failure
@@ -278,7 +278,7 @@ def _bury(engine: Engine[Any], key: SessionKey, head: Head) -> list[PageInfo] | 
         # was not told that it had come, or could not remove it.
         pruned = prune(engine, key, None, grace=NO_GRACE)
         log.debug("buried late", session_id=key.session_id, pages=pruned.pages)
-    for owner in forked_from:
+    for owner in sorted(forked_from):
         release(engine, owner, key)
     return dropped
 

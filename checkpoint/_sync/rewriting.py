@@ -75,7 +75,7 @@ def delete_revision(engine: Engine[Any], key: SessionKey, revision: int) -> Prun
     else:
         raise failure
     pruned = prune(engine, key, None, grace=NO_GRACE)
-    for owner in forked_from - owners(key, read_bases(engine.store, key)):
+    for owner in sorted(forked_from - owners(key, read_bases(engine.store, key))):
         release(engine, owner, key)
     size = done.bytes + pruned.bytes
     return replace(done, pages=pruned.pages, bytes=size, problem=pruned.problem)

@@ -202,7 +202,8 @@ class AsyncObjectStore:
         What cannot be removed now is not seen by anybody, and collected later.
         """
         folder = folder_of(key)
-        gone = [folder.page(s.id) for s in set(before.finished) - set(after.finished)]
+        kept = set(after.finished)
+        gone = [folder.page(s.id) for s in before.finished if s not in kept]
         try:
             if removed or before.generation != after.generation:
                 gone += [
