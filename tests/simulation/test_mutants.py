@@ -158,4 +158,4 @@ def test_pages_that_are_written_after_their_head_are_found_out(
 
 def test_digests_that_are_not_looked_at_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(envelope, "digest", lambda *_: bytes(envelope.DIGEST_SIZE))
-    finds("damage not noticed", "wrong state", "wrong content", weather=Weather(rot=0.2))
+    finds("damage not noticed", "wrong state", "wrong content", weather=Weather(rot=0.5))

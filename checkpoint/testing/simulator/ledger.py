@@ -26,6 +26,7 @@ from checkpoint.errors import (
     UnsupportedFormat,
 )
 from checkpoint.ids import SessionKey
+from checkpoint.labels import attachment_name
 from checkpoint.pins import Pin, read_pins
 from checkpoint.record import Header, Kind, Record, read_header
 from checkpoint.segment import RING
@@ -164,7 +165,7 @@ class Ledger:
         history = self.of(key)
         for pin in read_pins(key, [attachment] if history.writes else []):
             self._pins[key, pin.name] = pin
-        if attachment.name.startswith("label/") and history.alive:
+        if attachment.name.startswith("label/") and history.writes:
             self._attached += 1
             number = int.from_bytes(attachment.data[:8], "big")
             history.labels[attachment.name] = number, self._attached
@@ -291,6 +292,8 @@ class Ledger:
                 else:
                     await self._check_gone(history, write)
             await self._check_listed(history)
+            if history.alive:
+                await self._check_labels(history)
 
     async def _check_readable(self, key: SessionKey, write: Write) -> None:
         content = await self._read(key, write.header.revision)
@@ -316,6 +319,14 @@ class Ledger:
         kept = [(write.header.revision, write.header.write_id.hex()) for write in history.kept()]
         if there != kept or bool(listed) != history.alive:
             broken("wrong history", f"{history.key} lists {there}, and keeps {kept}")
+
+    async def _check_labels(self, history: History) -> None:
+        """The labels are those that were put there since the session was created (anew)."""
+        found = await self._reader._engine.labels(history.key)
+        named = {attachment_name(label): revision for label, revision in found.items()}
+        right = {name: revision for name, (revision, _) in history.labels.items()}
+        if named != right:
+            broken("wrong labels", f"{history.key} has {named}, and was given {right}")
 
     async def _read(self, key: SessionKey, revision: int, *, newest: bool = False) -> Content:
         """The content of a revision; the newest is read as replicas do, with a cache."""

@@ -27,6 +27,10 @@ from checkpoint.testing.simulator.weather import CALM, HOUR, Weather, draw
 from checkpoint.testing.simulator.workers import WEIGHTS
 
 _NAMES = "abcd"
+_UPKEEP = ("prune", "delete_revision", "delete")
+# What is done to a session of which an operation stands still between two steps.
+_UNEXPECTED = ("prune", "prune", "delete_revision", "delete_revision", "fork", "delete")
+_UNEXPECTED_BY_UPKEEP = ("overwrite", "overwrite", "run", "create", "label", "delete", "prune")
 _OLD = 72 * HOUR
 """Seconds after which nothing is under way any more, and garbage is to go."""
 
@@ -229,12 +233,11 @@ class World:
         key = self._some_session(kind, replica)
         if self._interrupted and self.rng.random() < 0.8:
             held = self._interrupted.pop()
-            key, kinds = (
-                held.key,
-                ["prune", "prune", "delete_revision", "delete_revision", "fork", "delete"],
-            )
+            key, kinds = held.key, [*_UNEXPECTED]
             if held.source is not None:
                 key, kinds = held.source, ["prune", "delete"]
+            elif held.kind in _UPKEEP:
+                kinds = [*_UNEXPECTED_BY_UPKEEP]
             kind = self.rng.choice(kinds)
         if self.rng.random() < self.weather.rot:
             self._rot()
