@@ -95,6 +95,8 @@ class States(Acting):
         branch = self._rng.random() < 0.1
         live.branch = live.branch or branch
         live.operations.append(op)
+        # What an earlier one has left unclear may be so still, if nothing remembers that revision.
+        op.troubled = any(earlier.troubled for earlier in live.operations)
         live.attempts.append(live.content)
         op.expected = live.expected
         try:
