@@ -1,9 +1,12 @@
 """From a store's URL to the store: by its scheme, to the function that opens it.
 
 Drivers register under the entry-point group ``checkpoint.stores``: name = scheme, value = a
-function from the URL to a :class:`~checkpoint.store.Store`. Those of this distribution are in
-:data:`OURS` too, since reading the metadata of every installed distribution takes longer than the
-rest of a cold start; a test holds the two equal.
+function from the URL to a :class:`~checkpoint.store.Store`. If there is a function
+``open_async_store`` beside it, that one is asked for asynchronous stores: from the URL to an
+:class:`~checkpoint.store.AsyncStore`. Without it, blocking stores are run in threads.
+
+Those of this distribution are in :data:`OURS` too, since reading the metadata of every installed
+distribution takes longer than the rest of a cold start; a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -20,10 +23,11 @@ if TYPE_CHECKING:
     from checkpoint.store import AsyncStore, Store
 
 GROUP = "checkpoint.stores"
+ASYNC = "open_async_store"
 OURS = {
     "file": "checkpoint_objectstore.directory:open_store",
     "memory": "checkpoint.inmemory:open_store",
-    "s3": "checkpoint_objectstore.s3:open_store",
+    "s3": "checkpoint_objectstore.s3_url:open_store",
     "sqlite": "checkpoint_sql.sqlite:open_store",
 }
 
@@ -67,17 +71,8 @@ def open_store(store: str | Store) -> Store:
                 f"{type(store).__name__} is an asynchronous store; open it with open_async"
             )
         return store
-    if "://" not in store:
-        raise InvalidOption(
-            f"a store is named by a URL such as sqlite:///agents.db, not {redact(store)!r}"
-        )
-    scheme = store.partition("://")[0].lower()
-    if scheme in OURS:
-        module, _, function = OURS[scheme].partition(":")
-        opener: Any = getattr(import_module(module), function)
-    else:
-        opener = _registered(scheme, store)
-    opened: Store = opener(store)
+    place, name = _opener(store)
+    opened: Store = getattr(place, name)(store)
     return opened
 
 
@@ -85,9 +80,31 @@ def open_async_store(store: str | Store | AsyncStore) -> AsyncStore:
     """Like :func:`open_store`, asynchronous; a blocking store is run in threads."""
     from checkpoint.threads import ThreadedStore
 
-    if not isinstance(store, str) and _is_async(store):
-        return cast("AsyncStore", store)
-    return ThreadedStore(open_store(cast("str | Store", store)))
+    if not isinstance(store, str):
+        if _is_async(store):
+            return cast("AsyncStore", store)
+        return ThreadedStore(cast("Store", store))
+    place, name = _opener(store)
+    if (opener := getattr(place, ASYNC, None)) is not None:
+        opened: AsyncStore = opener(store)
+        return opened
+    return ThreadedStore(getattr(place, name)(store))
+
+
+def _opener(url: str) -> tuple[Any, str]:
+    """Where the function is that opens a URL, and its name there."""
+    if "://" not in url:
+        raise InvalidOption(
+            f"a store is named by a URL such as sqlite:///agents.db, not {redact(url)!r}"
+        )
+    scheme = url.partition("://")[0].lower()
+    target = OURS.get(scheme) or _registered(scheme, url)
+    module, _, function = target.partition(":")
+    *around, name = function.strip().split(".")
+    place: Any = import_module(module.strip())
+    for part in around:
+        place = getattr(place, part)
+    return place, name
 
 
 def _is_async(store: object) -> bool:
@@ -100,12 +117,12 @@ def _is_async(store: object) -> bool:
     return iscoroutinefunction(commit)
 
 
-def _registered(scheme: str, url: str) -> Any:
+def _registered(scheme: str, url: str) -> str:
     from importlib.metadata import entry_points
 
     found = {entry.name: entry for entry in entry_points(group=GROUP)}
     if scheme in found:
-        return found[scheme].load()
+        return f"{found[scheme].module}:{found[scheme].attr}"
     raise UnknownStore(
         f"no driver is installed for the scheme {scheme!r} of {redact(url)!r}; known here: "
         f"{', '.join(sorted({*found, *OURS}))}. sqlite and memory need no extra; other drivers are "

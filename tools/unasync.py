@@ -29,6 +29,8 @@ REPLACEMENTS = [
     (r"\basync_(sleep|value)\b", r"\1"),
     (r"\bopen_async\b", "open"),
     (r"Awaitable\[R\] \| R", "R"),
+    (r"Awaitable\[T\]", "T"),
+    (r"\b(get|put|delete|bytes)_async\b", r"\1"),
     (r"import (\w+, )?Awaitable, ", r"import \1"),
     ("safe to share between tasks", "safe to share between threads"),
 ]

@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import builtins
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote
+from typing import Any
 
-from checkpoint.errors import InvalidOption, StoreUnavailable
-from checkpoint.registry import redact
+from checkpoint.errors import StoreUnavailable
 from checkpoint_objectstore.objects import Entry, Object
-from checkpoint_objectstore.s3_client import DEFAULT_TIMEOUT, Settings, checked
+from checkpoint_objectstore.s3_answers import undeleted
+from checkpoint_objectstore.s3_client import checked, warm
 from checkpoint_objectstore.s3_errors import (
     FAILURES,
     code_of,
     status_of,
     translated,
-    undeleted,
     was_sent_again,
 )
+from checkpoint_objectstore.s3_url import (
+    Settings,
+    checked_bucket,
+    checked_settings,
+    parsed,
+    root_of,
+)
 
-if TYPE_CHECKING:
-    from checkpoint.store import Store
-
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", re.ASCII)
-_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?", re.ASCII)
-_LONGEST_PREFIX = 300  # bytes; a key of ours takes up to 700 of the 1,024 that S3 gives
 _BATCH = 1000  # keys that one request may delete
-
-_OPTIONS = {
-    "endpoint_url": "of a server other than AWS's",
-    "kms_key_id": "a KMS key to encrypt with",
-    "path_style": "true or false",
-    "profile": "of AWS's configuration files",
-    "region": "of the bucket",
-    "timeout": f"seconds without a byte before a try is given up, {DEFAULT_TIMEOUT:g} by default",
-}
 
 
 class S3Objects:
@@ -89,18 +78,9 @@ class S3Objects:
         path_style: bool | None = None,
         timeout: float | None = None,
     ) -> None:
-        if not _BUCKET.fullmatch(bucket) and not bucket.startswith("arn:"):
-            raise InvalidOption(f"{bucket!r:.80} is no name of a bucket")
-        self._bucket = bucket
-        self._root = _root(prefix)
-        if endpoint_url is not None and not re.fullmatch(r"https?://[^@?#\s]+", endpoint_url):
-            raise InvalidOption(
-                f"an endpoint_url is http(s)://host:port, without credentials, not "
-                f"{redact(endpoint_url)!r:.200}"
-            )
-        if timeout is not None and not 0 < timeout < 1e6:
-            raise InvalidOption(f"timeout is a number of seconds above 0, not {timeout!r:.40}")
-        settings = Settings(endpoint_url, region, profile, path_style, timeout)
+        self._bucket = checked_bucket(bucket)
+        self._root = root_of(prefix)
+        settings = checked_settings(Settings(endpoint_url, region, profile, path_style, timeout))
         self._clients = checked(client, session, settings)
         self._sealing: dict[str, str] = {}
         if kms_key_id is not None:
@@ -199,8 +179,11 @@ class S3Objects:
                     raise undeleted(error, self._bucket)
 
     def preload(self) -> None:
-        """Make a client, so that those of this process are made in less time later."""
-        self._clients.client()
+        """Read what every client needs, so that those of this process are made in less time."""
+        try:
+            warm()
+        except FAILURES as exc:
+            raise self._translated(exc) from exc
 
     def close(self) -> None:
         self._clients.close()
@@ -212,29 +195,32 @@ class S3Objects:
             Bucket=self._bucket, Key=self._root + key, **condition
         )
         with closing(answer["Body"]) as body:
-            return Object(body.read(), answer.get("ETag", ""))
+            return Object(body.read(), self._tag(answer))
 
-    def _write(self, key: str, data: bytes, **condition: str) -> str:
-        answer = self._clients.client().put_object(
+    def _write(self, key: str, data: bytes, **condition: str) -> Any:
+        return self._clients.client().put_object(
             Bucket=self._bucket, Key=self._root + key, Body=data, **self._sealing, **condition
         )
-        return str(answer.get("ETag", ""))
 
     def _guarded(self, key: str, data: bytes, **condition: str) -> str | None:
         try:
-            tag = self._write(key, data, **condition)
+            answer = self._write(key, data, **condition)
         except FAILURES as exc:
             refused = status_of(exc) == 412 or ("IfMatch" in condition and _is_absent(exc))
             # Sent a second time, it may have been refused because of what the first did.
             if refused and not was_sent_again(exc):
                 return None
             raise self._translated(exc, writes=True, guarded=True) from exc
-        if not tag:
+        return self._tag(answer)
+
+    def _tag(self, answer: Mapping[str, Any]) -> str:
+        """The tag of an object. Without one, a change of it would not be seen."""
+        if not (tag := answer.get("ETag")):
             raise StoreUnavailable(
-                f"the bucket {self._bucket!r} answered to a write without an ETag; it is no S3 "
-                f"server, or something on the way removes headers"
+                f"the bucket {self._bucket!r} answered without an ETag; it is no S3 server, or "
+                f"something on the way removes headers"
             )
-        return tag
+        return str(tag)
 
     def _pages(self, **query: Any) -> Any:
         """Answers to a listing; the second is asked for when the first was not enough."""
@@ -266,69 +252,9 @@ class S3Objects:
         return translated(exc, self._bucket, writes=writes, guarded=guarded)
 
 
-def open_store(url: str) -> Store:
-    """Open ``s3://bucket/prefix``, with credentials from the environment, AWS's files or a role.
-
-    Parameters: ``endpoint_url``, ``region``, ``profile``, ``kms_key_id``, ``path_style`` (true or
-    false) and ``timeout`` (seconds without a byte before a try is given up, default 10).
-
-    Raises:
-        InvalidOption: the URL names no bucket, or has another parameter.
-
-    Example:
-        >>> store = open_store("s3://agents/prod?region=eu-central-1&timeout=5")
-    """
-    from checkpoint_objectstore._sync.store import ObjectStore
-
-    return ObjectStore(objects_of(url))
-
-
 def objects_of(url: str) -> S3Objects:
-    """What an S3 URL names, as :func:`open_store` takes it."""
-    location, _, query = url.partition("?")
-    bucket, _, prefix = location.partition("://")[2].partition("/")
-    given = dict(parse_qsl(query, keep_blank_values=True))
-    if "@" in bucket:
-        raise InvalidOption(
-            f"{redact(url)!r}: credentials do not belong in a URL; set AWS_ACCESS_KEY_ID and "
-            f"AWS_SECRET_ACCESS_KEY, or name a ?profile="
-        )
-    if not _BUCKET.fullmatch(bucket):
-        raise InvalidOption(
-            f"{redact(url)!r} names no bucket; write s3://bucket or s3://bucket/prefix"
-        )
-    unknown = sorted(given.keys() - _OPTIONS)
-    empty = sorted(name for name, value in given.items() if not value)
-    if unknown or empty:
-        told = "; ".join(f"{name} ({meaning})" for name, meaning in _OPTIONS.items())
-        wrong = f"no parameter {unknown[0]!r:.40}" if unknown else f"an empty {empty[0]!r:.40}"
-        raise InvalidOption(f"{redact(url)!r}: an S3 URL has {wrong}; it takes {told}")
-    style, timeout = given.pop("path_style", None), given.pop("timeout", None)
-    if style not in (None, "true", "false"):
-        raise InvalidOption(f"{redact(url)!r}: path_style is true or false")
-    if timeout is not None and not _SECONDS.fullmatch(timeout):
-        raise InvalidOption(f"{redact(url)!r}: timeout is a number of seconds")
-    return S3Objects(
-        bucket,
-        unquote(prefix),
-        path_style=None if style is None else style == "true",
-        timeout=None if timeout is None else float(timeout),
-        **given,
-    )
-
-
-def _root(prefix: str) -> str:
-    """What keys begin with."""
-    prefix = prefix.strip("/")
-    # The parts of a path that HTTP clients resolve would lead to other keys than were signed.
-    if any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
-        raise InvalidOption(f"a prefix has no empty parts, '.' or '..', as {prefix!r:.80} does")
-    if not prefix.isprintable() or len(prefix.encode("utf-8", "replace")) > _LONGEST_PREFIX:
-        raise InvalidOption(
-            f"a prefix has up to {_LONGEST_PREFIX} bytes, and no control characters; "
-            f"{prefix!r:.80} does not do"
-        )
-    return prefix + "/" if prefix else ""
+    """What an S3 URL names, as :func:`checkpoint_objectstore.s3_url.open_store` takes it."""
+    return S3Objects(**parsed(url)[1])
 
 
 def _is_absent(exc: BaseException) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import os
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 from checkpoint.errors import InvalidOption, UnknownStore
+from checkpoint_objectstore.s3_url import DEFAULT_TIMEOUT, Settings
 from checkpoint_objectstore.workers import Workers
 
 THREADS = 16
@@ -22,27 +23,6 @@ except ImportError as exc:
     raise UnknownStore(
         "stores in S3 need boto3, which is not installed: pip install 'agent-checkpoint[s3]'"
     ) from exc
-
-
-class Settings(NamedTuple):
-    """How to reach S3; all but these comes from the environment and AWS's own files.
-
-    Attributes:
-        endpoint_url: of a server other than AWS's.
-        region: of the bucket.
-        profile: a section of AWS's configuration files.
-        path_style: the bucket is named in the path, not in the host; None: whatever fits.
-        timeout: seconds without a byte before a try is given up.
-    """
-
-    endpoint_url: str | None = None
-    region: str | None = None
-    profile: str | None = None
-    path_style: bool | None = None
-    timeout: float | None = None
-
-
-DEFAULT_TIMEOUT = 10.0
 
 
 class Clients:
@@ -127,6 +107,16 @@ class Clients:
             endpoint_url=settings.endpoint_url,
             config=Config(**options),
         )
+
+
+def warm() -> None:
+    """Have read what every client needs, asking nobody for credentials.
+
+    Raises:
+        BotoCoreError: AWS's own files, or variables, cannot be used.
+    """
+    keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
+    _new_session(None).create_client("s3", region_name="us-east-1", **keys).close()
 
 
 def _new_session(profile: str | None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -42,6 +42,38 @@ class Workers:
     def close(self) -> None:
         """Let the threads go; no call comes after it."""
         self._pool.shutdown(wait=False)
+
+
+class AsyncWorkers:
+    """:class:`Workers`, with tasks in place of threads.
+
+    Args:
+        tasks: how many at most, for each caller.
+    """
+
+    def __init__(self, tasks: int) -> None:
+        self._tasks = tasks
+
+    async def map(self, call: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
+        """As that of :class:`Workers`; a cancelled one cancels its calls."""
+        import asyncio
+
+        free = asyncio.Semaphore(self._tasks)
+
+        async def run(item: T) -> R:
+            async with free:
+                return await call(item)
+
+        done = await asyncio.gather(*map(run, items), return_exceptions=True)
+        results = []
+        for each in done:
+            if isinstance(each, BaseException):
+                raise each
+            results.append(each)
+        return results
+
+    def close(self) -> None:
+        """As that of :class:`Workers`."""
 
 
 class _Done(Generic[R]):

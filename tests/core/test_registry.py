@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import checkpoint
 from checkpoint import InvalidOption, UnknownStore
 from checkpoint.inmemory import InMemoryStore
-from checkpoint.registry import GROUP, redact
+from checkpoint.registry import GROUP, open_async_store, open_store, redact
+from checkpoint.threads import ThreadedStore
 
 from ..strategies import examples
 
@@ -150,6 +151,18 @@ def test_a_strangers_driver_is_found_by_its_entry_point(monkeypatch: pytest.Monk
 
     assert asyncio.run(run()) == 1
     assert seen == ["strange://place", "STRANGE://place"]
+
+
+def test_a_strangers_driver_may_open_asynchronous_stores_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stores = [ThreadedStore(InMemoryStore()), ThreadedStore(InMemoryStore())]
+    register(monkeypatch, lambda _: InMemoryStore())
+    opener = staticmethod(lambda url: stores.pop())
+    monkeypatch.setattr(Driver, "open_async_store", opener, raising=False)
+    last = stores[-1]
+    assert open_async_store("strange://place") is last
+    assert isinstance(open_store("strange://place"), InMemoryStore)
 
 
 def test_each_memory_url_is_a_store_of_its_own() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import checkpoint
 from checkpoint.errors import CheckpointError, InvalidOption
-from checkpoint_objectstore import s3
+from checkpoint_objectstore import s3_url
 from checkpoint_objectstore.s3 import S3Objects, objects_of
 from tests.proxy import Proxy
 from tests.servers import ACCESS_KEY, REGION, S3_ENVIRONMENT, SECRET_KEY, S3Server
@@ -200,6 +200,32 @@ print("botocore.session" in sys.modules)
     assert run(code) == "True"
 
 
+def test_preload_asks_nobody_for_credentials() -> None:
+    """Such as the metadata service of a machine, which takes its time to be absent."""
+    code = """
+import socket
+import checkpoint
+def refuse(*arguments, **named):
+    raise AssertionError("connected")
+socket.socket.connect = socket.create_connection = refuse
+checkpoint.preload("s3://agents")
+"""
+    assert run(code) == ""
+
+
+def test_preload_tells_of_files_that_cannot_be_used(s3_environment: None) -> None:
+    code = """
+import os
+os.environ["AWS_PROFILE"] = "nobody"
+import checkpoint
+try:
+    checkpoint.preload("s3://agents")
+except checkpoint.InvalidOption as exc:
+    print(exc)
+"""
+    assert "nobody" in run(code)
+
+
 def test_without_boto3_the_extra_is_named() -> None:
     code = """
 import sys
@@ -281,5 +307,5 @@ atexit.register(lambda: objects.put_many({"c": b"1", "d": b"1"}))
 
 def test_the_options_told_are_those_there_are() -> None:
     arguments = set(S3Objects.__init__.__annotations__) - {"return", "bucket", "prefix"}
-    assert arguments - {"client", "session"} == set(s3._OPTIONS)
-    assert all(f"``{name}``" in (s3.open_store.__doc__ or "") for name in s3._OPTIONS)
+    assert arguments - {"client", "session"} | {"transport"} == set(s3_url.OPTIONS)
+    assert all(f"``{name}``" in (s3_url.open_store.__doc__ or "") for name in s3_url.OPTIONS)

@@ -12,10 +12,11 @@ import pytest
 import checkpoint
 from checkpoint import AgentState, Checkpointer, Memory
 from checkpoint.errors import Conflict, SaveUnclear, SessionNotFound, StoreUnavailable
+from tests.objectstore.transports import without_pauses
 from tests.proxy import DUPLICATE, LOSE_REPLY, LOSE_REQUEST, RESET, Fault, Proxy, Request, answer
 from tests.servers import S3Server
 
-TURNS = 1000
+TURNS = {"boto3": 1000, "obstore": 200}
 
 
 class Agent(AgentState, schema="agent", version=1):
@@ -25,7 +26,8 @@ class Agent(AgentState, schema="agent", version=1):
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """botocore does not wait before it tries again."""
+    """Nobody waits before it tries again."""
+    without_pauses(monkeypatch)
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
@@ -35,10 +37,16 @@ def proxy(ministack: S3Server) -> Iterator[Proxy]:
         yield proxy
 
 
+@pytest.fixture(params=TURNS)
+def transport(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-def url(ministack: S3Server, proxy: Proxy, s3_environment: None) -> str:
+def url(ministack: S3Server, proxy: Proxy, s3_environment: None, transport: str) -> str:
     """A place that has a session already."""
-    url = ministack.url(ministack.new_bucket(), "prod", proxy.url)
+    url = ministack.url(ministack.new_bucket(), "prod", proxy.url) + f"&transport={transport}"
     with checkpoint.open(url, Agent) as cp:
         cp.save("another", Agent(memory=Memory(["hello"])))
     proxy.forget()
@@ -110,15 +118,17 @@ def test_a_session_that_is_not_there_takes_one_get(cp: Checkpointer[Agent], prox
     assert took(proxy) == [("GET", "head", 404)]
 
 
-def test_many_turns_take_hardly_more_than_a_put_each(cp: Checkpointer[Agent], proxy: Proxy) -> None:
+def test_many_turns_take_hardly_more_than_a_put_each(
+    cp: Checkpointer[Agent], proxy: Proxy, transport: str
+) -> None:
     state = Agent()
     cp.save("user-42", state)
     proxy.forget()
-    for n in range(TURNS):
+    for n in range(TURNS[transport]):
         state.memory.append(f"message {n}, of a length that messages have" * 5)
         cp.save("user-42", state)
     counts = Counter(request.method for request in proxy.requests)
-    assert counts["PUT"] / TURNS <= 1.1
+    assert counts["PUT"] / TURNS[transport] <= 1.1
     assert counts.total() == counts["PUT"]
     assert cp.restore("user-42").state == state
 

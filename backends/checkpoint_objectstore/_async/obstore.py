@@ -1,0 +1,296 @@
+"""Objects in a bucket of S3, through obstore: quick to start, and asynchronous by itself."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from random import random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from checkpoint.errors import StoreUnavailable
+from checkpoint.waiting import async_sleep
+from checkpoint_objectstore.names import END
+from checkpoint_objectstore.objects import Entry, Object
+from checkpoint_objectstore.obstore_client import Clients
+from checkpoint_objectstore.obstore_errors import (
+    answer_of,
+    is_failure,
+    translated,
+    undeleted_of,
+)
+from checkpoint_objectstore.s3_answers import Answer, sent_twice
+from checkpoint_objectstore.s3_url import Settings, checked_bucket, checked_settings, root_of
+from checkpoint_objectstore.workers import AsyncWorkers
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, ObjectMeta, PutMode
+
+T = TypeVar("T")
+
+_AT_ONCE = 16  # requests at the same time
+_BATCH = 1000  # keys that one request may delete
+_TRIES = 3
+_FIRST_PAUSE = 0.1  # seconds at most; doubled for each try
+
+
+class AsyncObstoreObjects:
+    """The objects of a bucket whose keys begin with a prefix, by obstore.
+
+    The client is made by the first call. Each request is tried up to three times. Safe to share
+    between threads; in a forked child it works if nobody used obstore before the fork, and raises
+    StoreError if this library did. A call that is cancelled may still write, as one whose answer
+    is lost: wholly or not at all.
+
+    Args:
+        bucket: its name.
+        prefix: what all keys begin with, without the ``/`` at its end; empty: the whole bucket.
+        kms_key_id: a KMS key that objects are encrypted with.
+        endpoint_url: of a server other than AWS's.
+        region: of the bucket.
+        profile: must be None; obstore does not read AWS's configuration files.
+        path_style: whether the bucket is named in the path of requests; None: whatever fits.
+        timeout: seconds without a byte before a try is given up; None: 10. An upload has as long
+            to be answered, counted from its start, and longer in proportion above a megabyte.
+        credential_provider: a function that gives credentials, as obstore takes it; by default
+            they come from the environment, or from a role of EC2, ECS or EKS.
+
+    Raises:
+        InvalidOption: an argument that has no meaning, or that obstore cannot honour.
+        StoreDenied: from any call, the credentials are refused, or there are none.
+        NotAStore: from any call, there is no such bucket.
+        StoreUnavailable: from any call, no answer came.
+
+    Example:
+        >>> AsyncObstoreObjects("agents", "prod", region="eu-central-1", timeout=5)
+        AsyncObstoreObjects('agents', 'prod')
+    """
+
+    _page: int = 1000  # keys in a part of a listing
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        kms_key_id: str | None = None,
+        endpoint_url: str | None = None,
+        region: str | None = None,
+        profile: str | None = None,
+        path_style: bool | None = None,
+        timeout: float | None = None,
+        credential_provider: Callable[[], Any] | None = None,
+    ) -> None:
+        self._bucket = checked_bucket(bucket)
+        self._root = root_of(prefix)
+        settings = checked_settings(Settings(endpoint_url, region, profile, path_style, timeout))
+        self._clients = Clients(bucket, settings, kms_key_id, credential_provider)
+        self._workers = AsyncWorkers(_AT_ONCE)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._bucket!r}, {self._root[:-1]!r})"
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    async def get(self, key: str, unless: str = "") -> Object | None:
+        options: GetOptions = {"if_none_match": unless} if unless else {}
+
+        async def read() -> Object:
+            return await self._read(key, options)
+
+        found = await self._tried(read, _absent_or(304 if unless else 0))
+        if isinstance(found, Answer):
+            return Object(b"", unless) if found.status == 304 else None
+        return found
+
+    async def get_many(self, keys: Sequence[str], first: int | None = None) -> dict[str, bytes]:
+        # A range cannot be empty, so of nothing at least a byte is asked for.
+        options: GetOptions = {} if first is None else {"range": (0, max(first, 1))}
+
+        async def fetch(key: str) -> bytes | None:
+            async def read() -> Object:
+                return await self._read(key, options)
+
+            found = await self._tried(read, _absent_or(0 if first is None else 416))
+            if isinstance(found, Answer):
+                return b"" if found.status == 416 else None  # 416: it is there, and empty
+            return found.data[:first]
+
+        found = zip(keys, await self._at_once(fetch, keys), strict=True)
+        return {key: data for key, data in found if data is not None}
+
+    async def list(self, prefix: str, after: str = "") -> builtins.list[Entry]:
+        whole = self._root + prefix
+        # obstore lists what is in a folder; the start of a name is looked for from just before it.
+        inside, _, start = whole.rpartition("/")
+        offset = max(self._root + after if after else "", whole[:-1] if start else "")
+        while items := await self._listed(inside, offset):
+            entries = [
+                Entry(
+                    item["path"][len(self._root) :],
+                    item["size"],
+                    int(item["last_modified"].timestamp() * 1_000_000),
+                )
+                for item in items
+                if item["path"].startswith(whole)
+            ]
+            if found := [entry for entry in entries if entry.key > after]:
+                return found
+            offset = items[-1]["path"]
+            if offset > whole and not offset.startswith(whole):
+                break
+        return []
+
+    async def folders(self, folder: str, prefix: str, after: str = "") -> builtins.list[str]:
+        # obstore has no listing of folders that begins anywhere but at the first one, so these are
+        # told from the keys in them. The keys of a name that is known are passed over.
+        inside = self._root + folder
+        offset = inside + max(prefix, f"{after}/~" if after.endswith(END) else after)
+        while items := await self._listed(inside[:-1], offset):
+            parts = [item["path"][len(inside) :].partition("/") for item in items]
+            names = dict.fromkeys(name for name, slash, _ in parts if slash)
+            if found := [name for name in names if name.startswith(prefix) and name > after]:
+                return found
+            last, slash, _ = parts[-1]
+            if last > prefix and not last.startswith(prefix):
+                break
+            offset = max(items[-1]["path"], f"{inside}{last}/~" if slash else "")
+        return []
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    async def create(self, key: str, data: bytes) -> str | None:
+        return await self._guarded(key, data, "create", lambda answer: answer.status == 412)
+
+    async def replace(self, key: str, data: bytes, tag: str) -> str | None:
+        if not tag:  # no object has it; and without it, a write would have no condition
+            return None
+        return await self._guarded(key, data, {"e_tag": tag}, _absent_or(412))
+
+    async def put_many(self, objects: Mapping[str, bytes]) -> None:
+        async def put(key: str) -> None:
+            async def write() -> str:
+                return await self._write(key, objects[key], "overwrite")
+
+            await self._tried(write, writes=True)
+
+        await self._at_once(put, [*objects])
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        for at in range(0, len(keys), _BATCH):
+            paths = [self._root + key for key in keys[at : at + _BATCH]]
+
+            async def delete(paths: builtins.list[str] = paths) -> None:
+                await self._delete(paths)
+
+            await self._tried(delete, writes=True)
+
+    async def close(self) -> None:
+        self._workers.close()
+        self._clients.close()
+
+    # --- requests --------------------------------------------------------------------------------
+
+    async def _read(self, key: str, options: GetOptions) -> Object:
+        import obstore
+
+        answer = await obstore.get_async(self._clients.client(), self._root + key, options=options)
+        data = bytes(await answer.bytes_async())
+        return Object(data, self._tag(answer.meta["e_tag"]))
+
+    async def _write(self, key: str, data: bytes, mode: PutMode) -> str:
+        import obstore
+
+        client = self._clients.client(len(data))
+        answer = await obstore.put_async(
+            client, self._root + key, data, mode=mode, use_multipart=False
+        )
+        return self._tag(answer["e_tag"])
+
+    async def _guarded(
+        self, key: str, data: bytes, mode: PutMode, refused: Callable[[Answer], bool]
+    ) -> str | None:
+        async def write() -> str:
+            return await self._write(key, data, mode)
+
+        tag = await self._tried(write, refused, writes=True, guarded=True)
+        return None if isinstance(tag, Answer) else tag
+
+    async def _listed(self, folder: str, offset: str) -> Sequence[ObjectMeta]:
+        """Some of the objects in a folder, in byte order; none only where there are no more."""
+
+        async def read() -> Sequence[ObjectMeta]:
+            stream = self._clients.client().list(
+                folder or None, offset=offset or None, chunk_size=self._page
+            )
+            async for items in stream:
+                return items
+            return []
+
+        items = await self._tried(read)
+        assert not isinstance(items, Answer)
+        return items
+
+    async def _delete(self, paths: Sequence[str]) -> None:
+        import obstore
+
+        while paths:
+            try:
+                await obstore.delete_async(self._clients.client(), paths)
+                return
+            except Exception as exc:
+                # The first that was not deleted is told, though it be because it is not there.
+                gone = undeleted_of(exc)
+                if gone is None or gone.code != "NoSuchKey" or gone.path not in paths:
+                    raise
+                paths = [path for path in paths if path != gone.path]
+
+    async def _tried(
+        self,
+        call: Callable[[], Awaitable[T]],
+        expected: Callable[[Answer], bool] = lambda answer: False,
+        *,
+        writes: bool = False,
+        guarded: bool = False,
+    ) -> T | Answer:
+        """The result of a call that is tried a few times, or an answer of those expected."""
+        for attempt in range(_TRIES):
+            again = writes and attempt > 0
+            if attempt:
+                await async_sleep(_FIRST_PAUSE * 2**attempt * random())
+            try:
+                return await call()
+            except BaseException as exc:
+                if not is_failure(exc):
+                    raise
+                answer = answer_of(exc, self._bucket)
+                # Sent a second time, it may have been refused because of what the first did.
+                if answer is not None and expected(answer) and not again:
+                    return answer
+                error = translated(exc, self._bucket, guarded=guarded)
+                passing = isinstance(error, StoreUnavailable) and (
+                    answer is None or answer.is_failure
+                )
+                if not passing or attempt + 1 == _TRIES:
+                    raise (sent_twice(error) if again else error) from exc
+        raise AssertionError
+
+    async def _at_once(
+        self, call: Callable[[str], Awaitable[T]], keys: Sequence[str]
+    ) -> builtins.list[T]:
+        if not keys:
+            return []
+        self._clients.client()  # in a forked child there are no workers, either: this raises
+        return await self._workers.map(call, keys)
+
+    def _tag(self, tag: str | None) -> str:
+        if not tag:
+            raise StoreUnavailable(
+                f"the bucket {self._bucket!r} answered without an ETag; it is no S3 server, or "
+                f"something on the way removes headers"
+            )
+        return tag
+
+
+def _absent_or(status: int) -> Callable[[Answer], bool]:
+    """Whether an answer has this status, or tells that there is no such object."""
+    return lambda answer: answer.status == status or answer.is_absence

@@ -1,0 +1,6 @@
+"""Objects in a bucket of S3, through obstore: blocking, and asynchronous."""
+
+from checkpoint_objectstore._async.obstore import AsyncObstoreObjects
+from checkpoint_objectstore._sync.obstore import ObstoreObjects
+
+__all__ = ["AsyncObstoreObjects", "ObstoreObjects"]
