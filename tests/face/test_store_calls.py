@@ -60,7 +60,7 @@ COSTS: dict[str, tuple[Operation, list[str]]] = {
     "unlabel": (lambda cp: cp.unlabel("there", "good"), ["detach"]),
     "delete": (
         lambda cp: cp.delete("there"),
-        ["read", "list_pages", "heads", "read", "commit"],
+        ["read", "list_pages", "heads", "read", "commit", "list_pages"],
     ),
     "delete what is not there": (lambda cp: cp.delete("new"), ["read"]),
     "sessions": (listed, ["sessions"]),
