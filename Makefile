@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = checkpoint backends/checkpoint_objectstore backends/checkpoint_sql tools tests examples benchmarks conftest.py
 
-.PHONY: demo test soak gigabyte bench generate lint types dist clean
+.PHONY: demo test soak faults gigabyte bench generate lint types dist clean
 
 demo: $(VENV)/all.installed
 	$(BIN)/checkpoint demo
@@ -17,7 +17,12 @@ test: $(VENV)/dev.installed
 
 # The same tests with many more examples, rounds and seeds; 16 MB records and a gigabyte of pages.
 soak: $(VENV)/dev.installed
-	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest -n 2 tests/core tests/face tests/stores tests/system tests/simulation
+	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest -n 2 tests/core tests/face tests/stores tests/system tests/simulation \
+		tests/objectstore --ignore tests/objectstore/test_faults.py
+
+# 20,000 turns of eight writers on each of two servers of S3, across a network that fails one time in five.
+faults: $(VENV)/dev.installed
+	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest -s tests/objectstore/test_faults.py
 
 # A gigabyte of pages in one session.
 gigabyte: $(VENV)/dev.installed
@@ -27,6 +32,8 @@ bench: $(VENV)/dev.installed
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/session_size.py
 	$(BIN)/python benchmarks/turns.py
+	$(BIN)/python benchmarks/cold_start_s3.py
+	$(BIN)/python benchmarks/objects.py
 
 generate: $(VENV)/dev.installed
 	$(BIN)/python tools/unasync.py

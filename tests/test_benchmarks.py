@@ -171,8 +171,8 @@ def test_the_environment_tells_versions_but_not_the_host(tmp_path: Path) -> None
 # --- turns ---------------------------------------------------------------------------------------
 
 
-def run(*arguments: object) -> str:
-    command = [sys.executable, "-W", "error", BENCHMARKS / "turns.py", "--quick", *arguments]
+def run(*arguments: object, script: str = "turns.py") -> str:
+    command = [sys.executable, "-W", "error", BENCHMARKS / script, *arguments]
     done = subprocess.run(
         [str(each) for each in command], capture_output=True, text=True, check=False
     )
@@ -182,7 +182,7 @@ def run(*arguments: object) -> str:
 
 def test_the_benchmark_of_turns_tells_its_figures_and_writes_them(tmp_path: Path) -> None:
     file, kept = tmp_path / "figures.json", tmp_path / "kept"
-    told = run("--json", file, "--keep", kept)
+    told = run("--quick", "--json", file, "--keep", kept)
     assert "built 400 messages: 200 turns" in told
     result = json.loads(file.read_text())
     assert {"environment", "scale", "turns", "restores", "bytes", "targets"} <= result.keys()
@@ -196,10 +196,32 @@ def test_the_benchmark_of_turns_tells_its_figures_and_writes_them(tmp_path: Path
     for what, *_, verdict in result["targets"]:
         assert re.search(rf"^{re.escape(what)} .*{verdict}$", told, re.MULTILINE)
 
-    told = run("--profile", "--keep", kept)
+    told = run("--quick", "--profile", "--keep", kept)
     assert "built 4" not in told  # found where they were kept
     assert told.count("function calls") == 3
     assert sorted(file.name for file in kept.iterdir()) == [
         "sessions of 40.db",
         "sessions of 400.db",
     ]
+
+
+# --- S3 ------------------------------------------------------------------------------------------
+
+
+def test_the_benchmark_of_objects_counts_requests_and_dollars(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    told = run("--quick", "--delay", 1, "--json", file, script="objects.py")
+    result = json.loads(file.read_text())
+    for requests in result["requests"].values():
+        assert 40 <= requests["PUT"] <= 50
+        assert 40 <= requests["GET"] <= 45
+    assert result["dollars"]["one replica"] == pytest.approx(5.5, abs=1)
+    assert all(min(taken) > 0.001 for taken in result["samples"].values())
+    for what, *_, verdict in result["targets"]:
+        assert re.search(rf"^{re.escape(what)} .*{verdict}$", told, re.MULTILINE)
+
+
+def test_the_benchmark_of_cold_starts_from_s3_tells_both_clients() -> None:
+    result = json.loads(run("--rounds", 2, "--messages", 4, "--json", script="cold_start_s3.py"))
+    assert result["added"].keys() == {"boto3", "obstore"}
+    assert [len(taken) for taken in result["samples"].values()] == [2] * 5
