@@ -125,7 +125,8 @@ def test_every_turn_is_there_once_whatever_the_network_does(
 
         def tidy() -> None:
             cp, rng = opened(), random.Random(99)
-            while not over.wait(0.02):
+            # Also when they are done, until something was removed: most of its requests fail, too.
+            while not over.wait(0.02) or not ledger.seen["revisions pruned"]:
                 session = f"session-{rng.randrange(SESSIONS)}"
                 try:
                     pruned = cp.prune(session, KEEP, grace=timedelta(0))
@@ -143,7 +144,6 @@ def test_every_turn_is_there_once_whatever_the_network_does(
             tidying.result()
         proxy.decide = lambda request: None
         print(name, dict(ledger.seen), len(proxy.requests), "requests")
-        assert ledger.seen["revisions pruned"] > 0
         check(opened(), ledger)
 
 
