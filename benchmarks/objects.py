@@ -20,9 +20,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from itertools import count, islice
+from itertools import cycle, islice
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any, NamedTuple
 
 from harness import (
@@ -47,7 +47,8 @@ from tests.proxy import Proxy
 
 OVER_BARE = 1.15
 PUTS = 1.1  # for each save
-LENGTH = 100  # messages of a session that is timed
+LENGTH = 100  # messages of a session that is timed, about
+SESSIONS = 20  # that are timed in turn, so that none gets much longer
 SESSION = "user-42"
 
 # Dollars for each request of S3 Standard in us-east-1, by the price list of 2025.
@@ -76,51 +77,50 @@ class Subjects:
         self._client = client
         self._bucket = bucket
         self._said = pairs()
-        self._names = count()
+        self._keys = cycle([f"bare-{number}" for number in range(SESSIONS)])
         self._cp = self._replica()
-        self._state = Agent()
-        for said in islice(self._said, LENGTH // 2):
-            self._say(said)
-        (listed,) = [
-            item
-            for item in client.list_objects_v2(Bucket=bucket)["Contents"]
-            if item["Key"].endswith("/head")
-        ]
-        self._size = listed["Size"]
+        states = {f"session-{number}": Agent() for number in range(SESSIONS)}
+        self._saved = cycle(states.items())
+        self._restored = cycle(states)
+        for said in islice(self._said, SESSIONS * LENGTH // 2):
+            self._say(*next(self._saved), said)
+        listed = client.list_objects_v2(Bucket=bucket)["Contents"]
+        self._size = int(mean(item["Size"] for item in listed if item["Key"].endswith("/head")))
+        for _ in range(SESSIONS):
+            self.put()
 
     def _replica(self) -> Checkpointer[Agent]:
         """A replica that knows nothing yet, but has its client."""
         return checkpoint.open(ObjectStore(S3Objects(self._bucket, client=self._client)), Agent)
 
-    def _say(self, said: Pair) -> None:
-        self._state.memory.extend(said)
-        self._cp.save(SESSION, self._state)
+    def _say(self, session: str, state: Agent, said: Pair) -> None:
+        state.memory.extend(said)
+        self._cp.save(session, state)
 
     def save(self) -> float:
         """Save a turn of two messages."""
-        return seconds(partial(self._say, next(self._said)))
+        return seconds(partial(self._say, *next(self._saved), next(self._said)))
 
     def restore(self) -> float:
         """Restore in a replica that has never seen the session."""
-        return seconds(partial(self._replica().restore, SESSION))
+        return seconds(partial(self._replica().restore, next(self._restored)))
 
     def put(self) -> float:
         """Write as many bytes as a save does, by the client alone."""
-        key, data = f"bare-{next(self._names) % 10}", bytes(self._size)
+        key, data = next(self._keys), bytes(self._size)
         return seconds(partial(self._client.put_object, Bucket=self._bucket, Key=key, Body=data))
 
     def get(self) -> float:
         """Read them."""
 
         def read() -> None:
-            self._client.get_object(Bucket=self._bucket, Key="bare-0")["Body"].read()
+            self._client.get_object(Bucket=self._bucket, Key=next(self._keys))["Body"].read()
 
         return seconds(read)
 
 
 def time_calls(subjects: Subjects, scale: Scale) -> Samples:
     """Seconds of each call."""
-    subjects.put()
     calls: dict[str, Callable[[], float]] = {
         "put": subjects.put,
         "save": subjects.save,
