@@ -53,6 +53,7 @@ def check_sdist(sdist: Path, work: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
+        work.chmod(0o755)  # some tests are run as a user without rights
         run(sys.executable, "-m", "build", "--outdir", work / "dist")
         check_wheel(next((work / "dist").glob("*.whl")))
         check_sdist(next((work / "dist").glob("*.tar.gz")), work)

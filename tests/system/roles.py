@@ -219,7 +219,8 @@ def forking_in_threads(say: Say, url: str, threads: int, forks: int) -> None:
 
 
 def nobody(say: Say, url: str) -> None:
-    """Read and write as a user who may do nothing special."""
+    """Read and write as a user who may do nothing special, such as read this library's files."""
+    checkpoint.preload(url)
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(65534)
