@@ -6,13 +6,58 @@ Documents as they were read, never live models: an aborted turn leaves nothing i
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from threading import RLock
+from typing import Generic, TypeVar
 
 from checkpoint.ids import SessionKey
 from checkpoint.segment import Loaded
 
 CACHE_BYTES = 32 * 1024 * 1024
 """Default limit of a checkpointer's cache, in bytes as encoded."""
+
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class LeastRecentlyUsed(Generic[K, V]):
+    """Values up to a total size, those that were not used for longest dropped first.
+
+    Args:
+        max_bytes: limit for the sizes of all.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._left = self._max_bytes = max_bytes
+        self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._lock = RLock()  # a signal handler may come here while its thread is here
+
+    def get(self, key: K) -> V | None:
+        """What was kept."""
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
+
+    def put(self, key: K, value: V, size: int) -> None:
+        """Keep a value of so many bytes in the place of what was kept, if there is room for it."""
+        with self._lock:
+            self.drop(key)
+            if size > self._max_bytes:
+                return
+            self._kept[key] = value, size
+            self._left -= size
+            while self._left < 0:
+                _, (_, freed) = self._kept.popitem(last=False)
+                self._left += freed
+
+    def drop(self, key: K) -> None:
+        """Forget a value."""
+        with self._lock:
+            _, size = self._kept.pop(key, (None, 0))
+            self._left += size
 
 
 class Cache:
@@ -23,17 +68,12 @@ class Cache:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._left = self._max_bytes = max_bytes
-        self._kept: OrderedDict[SessionKey, tuple[int, Loaded]] = OrderedDict()
-        self._lock = RLock()  # a signal handler may come here while its thread is here
+        self._max_bytes = max_bytes
+        self._kept = LeastRecentlyUsed[SessionKey, Loaded](max_bytes)
 
     def get(self, key: SessionKey) -> Loaded | None:
         """What was kept of a session."""
-        with self._lock:
-            if key not in self._kept:
-                return None
-            self._kept.move_to_end(key)
-            return self._kept[key][1]
+        return self._kept.get(key)
 
     def put(self, key: SessionKey, loaded: Loaded) -> None:
         """Keep a session's newest revision, if there is room for it."""
@@ -47,16 +87,7 @@ class Cache:
             kept = {id: page for id, page in loaded.pages.items() if id in spilled}
             loaded = loaded._replace(pages=kept)
             of_pages = sum(len(page.raw) for page in kept.values())
-        size += of_pages
-        with self._lock:
-            self.drop(key)
-            if size > self._max_bytes:
-                return
-            self._kept[key] = size, loaded._replace(pages=dict(loaded.pages))
-            self._left -= size
-            while self._left < 0:
-                _, (freed, _) = self._kept.popitem(last=False)
-                self._left += freed
+        self._kept.put(key, loaded._replace(pages=dict(loaded.pages)), size + of_pages)
 
     def put_pages(self, key: SessionKey, loaded: Loaded) -> None:
         """Keep the pages that were read of a revision, if it is the one that is kept."""
@@ -66,6 +97,4 @@ class Cache:
 
     def drop(self, key: SessionKey) -> None:
         """Forget a session."""
-        with self._lock:
-            size, _ = self._kept.pop(key, (0, None))
-            self._left += size
+        self._kept.drop(key)

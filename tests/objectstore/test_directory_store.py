@@ -20,6 +20,7 @@ from checkpoint.registry import open_async_store, open_store
 from checkpoint.store import AsyncStore, Store
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
 from checkpoint_objectstore.directory_place import OURS
+from tests.system.conftest import nursery, warm
 from tests.system.nursery import Nursery
 from tests.system.roles import (
     SESSION,
@@ -35,24 +36,11 @@ from tests.system.roles import (
 from .objects_contract import ODD
 from .test_directory import ROOT, Disk, mounted, shared
 
-__all__ = ["shared"]
+__all__ = ["nursery", "shared", "warm"]
 
 Dicts = Checkpointer[dict[str, Any]]
 
 TURNS = 25
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Nursery]:
-    """One warm process for the tests of a module."""
-    with Nursery() as nursery:
-        yield nursery
-
-
-@pytest.fixture
-def nursery(warm: Nursery) -> Iterator[Nursery]:
-    yield warm
-    warm.end_all()
 
 
 @pytest.fixture

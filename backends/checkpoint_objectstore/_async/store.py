@@ -80,7 +80,7 @@ class AsyncObjectStore:
             head, session = known.session.head, known.session
             last = head.revision if revision is None else revision
             records: Sequence[Record] | None = session.records
-            for segment in session.finished:
+            for segment in () if revision is None else session.finished:
                 if segment.base <= last <= segment.last:
                     records = await self._segment(key, known, segment)
             if records is None:
