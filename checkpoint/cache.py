@@ -6,14 +6,15 @@ Documents as they were read, never live models: an aborted turn leaves nothing i
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from threading import RLock
 from typing import Generic, TypeVar
 
 from checkpoint.ids import SessionKey
-from checkpoint.segment import Loaded
+from checkpoint.known import KnownItems
+from checkpoint.segment import Baseline
 
-CACHE_BYTES = 32 * 1024 * 1024
+CACHE_BYTES = 64 * 1024 * 1024
 """Default limit of a checkpointer's cache, in bytes as encoded."""
 
 
@@ -41,15 +42,19 @@ class LeastRecentlyUsed(Generic[K, V]):
             self._kept.move_to_end(key)
             return self._kept[key][0]
 
-    def put(self, key: K, value: V, size: int) -> None:
-        """Keep a value of so many bytes in the place of what was kept, if there is room for it."""
+    def put(self, key: K, value: V, size: int, elsewhere: int = 0) -> None:
+        """Keep a value of so many bytes in the place of what was kept, if there is room for it.
+
+        Args:
+            elsewhere: bytes of the limit that something else takes.
+        """
         with self._lock:
             self.drop(key)
-            if size > self._max_bytes:
+            if size > self._max_bytes - elsewhere:
                 return
             self._kept[key] = value, size
             self._left -= size
-            while self._left < 0:
+            while self._left < elsewhere:
                 _, (_, freed) = self._kept.popitem(last=False)
                 self._left += freed
 
@@ -61,39 +66,45 @@ class LeastRecentlyUsed(Generic[K, V]):
 
 
 class Cache:
-    """The newest revisions read or written, the least recently used ones dropped first.
+    """The newest revisions read or written, and what is known of the items of memories.
 
     Args:
-        max_bytes: limit for all documents and pages kept, by their encoded size.
+        max_bytes: limit for all documents and pages kept, by their encoded size, and for items.
+        memories: where the memories of a state are. What is known of items takes half at most.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, memories: Sequence[tuple[str, ...]] = ()) -> None:
         self._max_bytes = max_bytes
-        self._kept = LeastRecentlyUsed[SessionKey, Loaded](max_bytes)
+        self._kept = LeastRecentlyUsed[SessionKey, Baseline](max_bytes)
+        self._items = {path: KnownItems(max_bytes // 2 // len(memories)) for path in memories}
 
-    def get(self, key: SessionKey) -> Loaded | None:
+    def known_items(self, path: tuple[str, ...]) -> KnownItems:
+        """What is known of the items of a memory."""
+        return self._items[path]
+
+    def get(self, key: SessionKey) -> Baseline | None:
         """What was kept of a session."""
         return self._kept.get(key)
 
-    def put(self, key: SessionKey, loaded: Loaded) -> None:
+    def put(self, key: SessionKey, known: Baseline) -> None:
         """Keep a session's newest revision, if there is room for it."""
-        if not self._max_bytes:
+        if not self._max_bytes or (tip := known.tip) is None:
             return
-        tip = loaded.tip
         size = len(tip.prefix) + sum(map(len, tip.trail)) + tip.base_raw + tip.patch_raw
-        of_pages = sum(len(page.raw) for page in loaded.pages.values())
+        size += len(known.encoded)
+        of_pages = sum([len(page.raw) for page in known.pages.values()])
         if size + of_pages > self._max_bytes // 2:  # one session must not push out all others
-            spilled = {ref.id for ref in loaded.spilled}
-            kept = {id: page for id, page in loaded.pages.items() if id in spilled}
-            loaded = loaded._replace(pages=kept)
-            of_pages = sum(len(page.raw) for page in kept.values())
-        self._kept.put(key, loaded._replace(pages=dict(loaded.pages)), size + of_pages)
+            kept = {ref.id: known.pages[ref.id] for ref in known.spilled}
+            known = known._replace(pages=kept)
+            of_pages = sum([len(page.raw) for page in kept.values()])
+        elsewhere = sum([items.size for items in self._items.values()])
+        self._kept.put(key, known._replace(pages=dict(known.pages)), size + of_pages, elsewhere)
 
-    def put_pages(self, key: SessionKey, loaded: Loaded) -> None:
+    def put_pages(self, key: SessionKey, known: Baseline) -> None:
         """Keep the pages that were read of a revision, if it is the one that is kept."""
         kept = self.get(key)
-        if kept is not None and kept.tip is loaded.tip:
-            self.put(key, loaded)
+        if kept is not None and kept.tip is known.tip:
+            self.put(key, known)
 
     def drop(self, key: SessionKey) -> None:
         """Forget a session."""

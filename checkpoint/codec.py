@@ -37,6 +37,9 @@ _NODE = 11
 """A part of a document that is kept apart; the payload is its place in a list of such parts."""
 
 
+_NODE_MARK = bytes((0xD6, _NODE))  # how the encoding of a node begins: an extension of 4 bytes
+
+
 _unpack = partial(msgpack.unpackb, strict_map_key=False, unicode_errors="surrogatepass")
 
 
@@ -118,6 +121,31 @@ def decode(data: bytes | memoryview, nodes: Sequence[object] = ()) -> Any:
         raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
 
 
+_EXACT = frozenset({str, int, float, bool, bytes, type(None)})
+
+
+def is_exact(value: object) -> bool:
+    """Whether a value that can be encoded is sure to come back as it is, by the types inside of it.
+
+    Example:
+        >>> is_exact({"seen": [1, None]}), is_exact({"seen": bytearray(b"x")})
+        (True, False)
+    """
+    containers: list[Any] = [value]
+    while containers:
+        container = containers.pop()
+        members = container
+        if type(container) is dict:
+            if not _EXACT.issuperset(map(type, container)):
+                return False
+            members = container.values()
+        elif type(container) is not list:
+            return False
+        if not _EXACT.issuperset(map(type, members)):
+            containers += [member for member in members if type(member) not in _EXACT]
+    return True
+
+
 def _decode_inside(data: bytes) -> Any:
     """:func:`decode`, for what is inside of an extension type, and that inside of another.
 
@@ -130,9 +158,13 @@ def _decode_inside(data: bytes) -> Any:
     return value
 
 
-def array(items: Sequence[bytes]) -> bytes:
-    """The encoding of a list, from the encodings of its items."""
-    header: bytes = msgpack.Packer().pack_array_header(len(items))
+def array(items: Sequence[bytes], count: int | None = None) -> bytes:
+    """The encoding of a list, from the encodings of its items.
+
+    Args:
+        count: how many there are, where some are joined.
+    """
+    header: bytes = msgpack.Packer().pack_array_header(len(items) if count is None else count)
     return header + b"".join(items)
 
 
@@ -156,6 +188,66 @@ def split_array(data: bytes) -> list[bytes]:
     except Exception as exc:
         raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
     return items
+
+
+def split_map(data: bytes) -> list[tuple[bytes, bytes]]:
+    """The encodings of the keys and values of an encoded map, in order.
+
+    Raises:
+        DecodeError: the bytes are not those of a map.
+    """
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
+    unpacker.feed(data)
+    try:
+        count = unpacker.read_map_header()
+        start = unpacker.tell()
+        entries = []
+        for _ in range(count):
+            unpacker.skip()
+            middle = unpacker.tell()
+            unpacker.skip()
+            end = unpacker.tell()
+            entries.append((data[start:middle], data[middle:end]))
+            start = end
+    except Exception as exc:
+        raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
+    return entries
+
+
+def is_map(data: bytes) -> bool:
+    """Whether these are the bytes of a map."""
+    return data[0] & 0xF0 == 0x80 or data[0] in (0xDE, 0xDF)
+
+
+def is_array(data: bytes) -> bool:
+    """Whether these are the bytes of a list."""
+    return data[0] & 0xF0 == 0x90 or data[0] in (0xDC, 0xDD)
+
+
+def open_array(data: bytes) -> tuple[int, bytes]:
+    """The number of items of an encoded list, and their encodings in one string of bytes."""
+    if data[0] & 0xF0 == 0x90:
+        return data[0] & 0x0F, data[1:]
+    size = 2 if data[0] == 0xDC else 4
+    return int.from_bytes(data[1 : 1 + size], "big"), data[1 + size :]
+
+
+def node_number(data: bytes) -> int | None:
+    """The place of a node in the list of nodes; None for bytes that are no node."""
+    return int.from_bytes(data[2:], "big") if data[:2] == _NODE_MARK and len(data) == 6 else None
+
+
+def has_nodes(data: bytes) -> bool:
+    """Whether there are nodes in an encoded document."""
+    if _NODE_MARK not in data:
+        return False
+    found: list[int] = []
+
+    def note(code: int, payload: bytes) -> None:
+        found.append(code)
+
+    _unpack(data, ext_hook=note)
+    return _NODE in found
 
 
 def decode_shallow(data: bytes) -> Any:

@@ -14,10 +14,22 @@ place is seen. The order of a map's keys is part of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from checkpoint.codec import Node, decode, encoder
+from checkpoint.codec import (
+    Node,
+    array,
+    decode,
+    encode,
+    has_nodes,
+    is_array,
+    is_map,
+    node_number,
+    open_array,
+    split_array,
+    split_map,
+)
 from checkpoint.items import ItemList, NewItems, Pages
 
 SET, DELETE, SPLICE, ITEMS = range(4)
@@ -44,9 +56,21 @@ def diff(old: object, new: object, pages: Pages | None = None) -> Patch:
         >>> diff({"memory": [1, 2], "turn": 1}, {"memory": [1, 2, 3], "turn": 2})
         [[2, ['memory'], 2, 0, [3]], [0, ['turn'], 2]]
     """
+    nodes: list[Node] = []
+    return diff_encoded(old, encode(old, []), encode(new, nodes), nodes, pages or {})
+
+
+def diff_encoded(
+    old: object, before: bytes, after: bytes, nodes: Sequence[Node], pages: Pages
+) -> Patch:
+    """:func:`diff`, of documents that are encoded already.
+
+    Args:
+        before: the encoding of ``old``.
+        after, nodes: the encoding of the new document, and its nodes.
+    """
     patch: Patch = []
-    met: list[Node] = []
-    _Diff(patch, encoder(nodes=met), met, pages or {}).values(old, new, [])
+    _Diff(patch, nodes, pages).values(old, before, after, [])
     return patch
 
 
@@ -117,83 +141,100 @@ def _value_after(value: Any, code: int, rest: list[Any]) -> Any:
 
 
 class _Diff(NamedTuple):
-    """One comparison.
+    """One comparison, of encodings: what differs is decoded, and nothing else.
 
     Attributes:
         out: the patch that it makes.
-        pack: encodes what is compared, and puts the nodes that it meets into ``met``.
+        nodes: those of the new document.
         pages: those at hand.
     """
 
     out: Patch
-    pack: Callable[[object], bytes]
-    met: list[Node]
+    nodes: Sequence[Node]
     pages: Pages
 
-    def values(self, old: Any, new: Any, path: list[object]) -> None:
-        if type(old) is dict and type(new) is dict and self.maps(old, new, path):
+    def values(self, old: Any, before: bytes, after: bytes, path: list[object]) -> None:
+        if before == after and not has_nodes(before):
             return
-        if isinstance(old, ItemList) and isinstance(new, (list, NewItems)):
-            self.items(old, new, path)
-        elif isinstance(new, NewItems):
-            self.out.append([SET, path, new])
-        elif type(old) is list and type(new) is list:
-            self.lists(old, new, path)
-        elif type(old) is type(new) and type(old) in (str, bytes):
-            _diff_text(old, new, path, self.out)
-        elif isinstance(old, Node) or self.pack(old) != self.pack(new):
-            self.out.append([SET, path, new])
+        if type(old) is dict and is_map(after) and self.maps(old, before, after, path):
+            return
+        number = node_number(after)
+        new = None if number is None else self.nodes[number]
+        if isinstance(old, ItemList) and (isinstance(new, NewItems) or is_array(after)):
+            self.items(old, new if isinstance(new, NewItems) else split_array(after), path)
+        elif type(old) is list and is_array(after):
+            self.lists(old, before, after, path)
+        else:
+            new = self.decoded(after)
+            if type(old) is type(new) and type(old) in (str, bytes):
+                _diff_text(old, new, path, self.out)
+            else:
+                self.out.append([SET, path, new])
 
-    def maps(self, old: dict[Any, Any], new: dict[Any, Any], path: list[object]) -> bool:
+    def decoded(self, data: bytes) -> Any:
+        return decode(data, self.nodes)
+
+    def maps(self, old: dict[Any, Any], before: bytes, after: bytes, path: list[object]) -> bool:
         """Compare key by key; False where the order or the type of keys needs the whole map set."""
+        olds, news = split_map(before), split_map(after)
+        names = [name for name, _ in news]
+        only_text = {str}.issuperset(map(type, old))
+        if only_text and names == [name for name, _ in olds]:  # by far the most common
+            for key, (_, mine), (_, theirs) in zip(old, olds, news, strict=True):
+                self.values(old[key], mine, theirs, [*path, key])
+            return True
+        new = dict(zip(decode(array(names)), [value for _, value in news], strict=True))
         kept = [key for key in old if key in new]
         if kept + [key for key in new if key not in old] != list(new):
             return False
-        if any(type(key) is not str for key in old):
-            if self.pack(kept) != self.pack(list(new)[: len(kept)]):
+        if not only_text:
+            of_kept = [name for key, (name, _) in zip(old, olds, strict=True) if key in new]
+            if of_kept != names[: len(kept)]:
                 return False  # equal keys of other types: 1 and True, 1 and 1.0
-            if any(key not in old for key in decode(self.pack(list(old)))):
+            if any(key not in old for key in decode(array([name for name, _ in olds]))):
                 return False  # keys with a nan in them: no path leads there
         self.out.extend([DELETE, [*path, key]] for key in old if key not in new)
+        encoded = dict(zip(old, [value for _, value in olds], strict=True))
         for key, value in new.items():
             if key in old:
-                self.values(old[key], value, [*path, key])
+                self.values(old[key], encoded[key], value, [*path, key])
             else:
-                self.out.append([SET, [*path, key], value])
+                self.out.append([SET, [*path, key], self.decoded(value)])
         return True
 
-    def lists(self, old: list[Any], new: list[Any], path: list[object]) -> None:
-        pack = self.pack
-        self.met.clear()
-        whole, part = pack(old), pack(new[: len(old)])
-        if self.met:
-            self._each(old, new, path)
+    def lists(self, old: list[Any], before: bytes, after: bytes, path: list[object]) -> None:
+        if has_nodes(before) or has_nodes(after):
+            self._each(old, before, after, path)
             return
-        if len(old) <= len(new) and whole == part:  # by far the most common
-            if len(old) < len(new):
-                self.out.append([SPLICE, path, len(old), 0, new[len(old) :]])
+        (less, start), (more, whole) = open_array(before), open_array(after)
+        if whole.startswith(start):  # by far the most common
+            if less < more:
+                added = decode(array([whole[len(start) :]], more - less))
+                self.out.append([SPLICE, path, less, 0, added])
             return
-        before, after = [pack(item) for item in old], [pack(item) for item in new]
-        for i1, i2, j1, j2 in _runs(before, after):
-            if i2 - i1 == j2 - j1 and all(map(_mergeable, old[i1:i2], new[j1:j2])):
+        olds, news = split_array(before), split_array(after)
+        for i1, i2, j1, j2 in _runs(olds, news):
+            new = decode(array(news[j1:j2]))
+            if i2 - i1 == j2 - j1 and all(map(_mergeable, old[i1:i2], new)):
                 for i, j in zip(range(i1, i2), range(j1, j2), strict=True):
-                    self.values(old[i], new[j], [*path, j])
+                    self.values(old[i], olds[i], news[j], [*path, j])
             else:
-                self.out.append([SPLICE, path, j1, i2 - i1, new[j1:j2]])
+                self.out.append([SPLICE, path, j1, i2 - i1, new])
 
-    def _each(self, old: list[Any], new: list[Any], path: list[object]) -> None:
+    def _each(self, old: list[Any], before: bytes, after: bytes, path: list[object]) -> None:
         """Lists that have long lists inside of them: those are not compared by their encoding."""
-        for index, (before, after) in enumerate(zip(old, new, strict=False)):
-            self.values(before, after, [*path, index])
-        if len(old) != len(new):
-            least = min(len(old), len(new))
-            self.out.append([SPLICE, path, least, len(old) - least, new[least:]])
+        olds, news = split_array(before), split_array(after)
+        for index, (value, mine, theirs) in enumerate(zip(old, olds, news, strict=False)):
+            self.values(value, mine, theirs, [*path, index])
+        if len(olds) != len(news):
+            least = min(len(olds), len(news))
+            added = self.decoded(array(news[least:]))
+            self.out.append([SPLICE, path, least, len(olds) - least, added])
 
-    def items(self, old: ItemList, new: Any, path: list[object]) -> None:
-        """Item by item; what a lazy list left alone is not looked at."""
-        pieces: list[range | list[bytes]]
-        pieces = new.pieces if isinstance(new, NewItems) else [[self.pack(item) for item in new]]
-        if any(isinstance(piece, range) for piece in pieces) and new.origin is not old:
+    def items(self, old: ItemList, new: NewItems | list[bytes], path: list[object]) -> None:
+        """Item by item; what a memory left alone is not looked at."""
+        pieces = new.pieces if isinstance(new, NewItems) else [new]
+        if isinstance(new, NewItems) and new.origin is not old and new.has_ranges:
             self.out.append([SET, path, new])
             return
         at = place = 0  # in the old list, and in the new one

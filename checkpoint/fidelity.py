@@ -182,9 +182,9 @@ def _in_list(live: Sequence[Any], rebuilt: Sequence[Any], place: Place) -> Diffe
 
 
 def _in_memory(live: Memory[Any], rebuilt: Memory[Any], place: Place) -> Difference | None:
-    """What is loaded of it: items that stayed in the store are as they were."""
-    others = dict(rebuilt._loaded())  # perhaps more: a validator may have looked at them
-    for index, value in live._loaded():
+    """What is live of it: items that were not touched are as they were."""
+    others = dict(rebuilt._lazy.live())  # perhaps more: a validator may have touched them
+    for index, value in live._lazy.live():
         other = others.get(index, _ABSENT)
         if other is _ABSENT:
             break  # told below: it is shorter
@@ -295,7 +295,7 @@ def _children(value: Any) -> Iterable[tuple[object, Any]]:
         memories = [(name, item) for name, item in saved if isinstance(item, Memory)]
         return [
             *(
-                (name, dict(item._loaded()) if isinstance(item, Memory) else item)
+                (name, dict(item._lazy.live()) if isinstance(item, Memory) else item)
                 for name, item in saved
             ),
             *memories,
@@ -303,7 +303,7 @@ def _children(value: Any) -> Iterable[tuple[object, Any]]:
     if isinstance(value, Mapping):
         return value.items()
     if isinstance(value, Memory):
-        return value._loaded()
+        return value._lazy.live()
     if isinstance(value, (list, tuple)):
         return enumerate(value)
     if is_dataclass(value):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel, BeforeValidator, PlainValidator, RootModel, WrapValidator
 
 from checkpoint.memory import Memory
 
@@ -54,6 +54,41 @@ def memory_paths(model: type[BaseModel], above: tuple[type, ...] = ()) -> Iterat
                 yield (name,)
             elif issubclass(cls, BaseModel) and cls not in above and not issubclass(cls, RootModel):
                 yield from ((name, *path) for path in memory_paths(cls, (*above, model)))
+
+
+def is_validated_before(model: type[BaseModel], path: tuple[str, ...]) -> bool:
+    """Whether the model's own code sees the value of a field before it is what is declared.
+
+    Example:
+        >>> from checkpoint import AgentState
+        >>> is_validated_before(AgentState, ("memory",))
+        False
+    """
+    name, *inside = path
+    own = model.__pydantic_decorators__
+    if (
+        model.__pydantic_custom_init__
+        or any(each.info.mode != "after" for each in own.model_validators.values())
+        or any(
+            each.info.mode != "after" and not {name, "*"}.isdisjoint(each.info.fields)
+            for each in own.field_validators.values()
+        )
+    ):
+        return True
+    field = model.model_fields[name]
+    arms = [field.annotation, *typing.get_args(field.annotation)]
+    metadata = [
+        *field.metadata,
+        *(each for arm in arms for each in getattr(arm, "__metadata__", ())),
+    ]
+    if any(isinstance(each, (BeforeValidator, PlainValidator, WrapValidator)) for each in metadata):
+        return True
+    nested = [arm for arm in map(_unwrapped, arms) if isinstance(arm, type)]
+    return bool(inside) and any(
+        is_validated_before(arm, tuple(inside))
+        for arm in nested
+        if issubclass(arm, BaseModel) and inside[0] in arm.model_fields
+    )
 
 
 class _Description:

@@ -10,71 +10,78 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from checkpoint.cache import Cache
 from checkpoint.codec import DecodeError, MissingTimeZone, decode, encode
 from checkpoint.errors import CheckpointError, Damaged, InvalidOption, InvalidState
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems, Pages, list_at, value_at
+from checkpoint.lazy import Source
 from checkpoint.record import PageRef
 from checkpoint.schema import Path, Schema, check_same
-from checkpoint.segment import Loaded
-from checkpoint.serializer import Origin, unsaved
-from checkpoint.window import Source
+from checkpoint.segment import Baseline
+from checkpoint.serializer import unsaved
 
 S = TypeVar("S")
 
 
-def wanted(document: Any, paths: Sequence[Path] = (), window: int = 0) -> list[PageRef]:
-    """The pages without which a state cannot be built of a document.
+def wanted(known: Baseline, paths: Sequence[Path] = (), window: int = 0) -> list[PageRef]:
+    """The pages without which a state cannot be built of a revision.
 
     Args:
         paths: memories of which only the last items are needed.
         window: how many.
     """
-    lists: list[Any] = []
-    encode(document, lists)
-    windowed = {id(list_at(document, path)) for path in paths}
+    windowed = {id(list_at(known.document, path)) for path in paths}
     refs: dict[PageRef, None] = {}
-    for items in lists:
+    for items in known.lists:
         start = max(len(items) - window, 0) if id(items) in windowed else 0
         refs |= dict.fromkeys(items.refs(start, len(items)))
     return list(refs)
 
 
-def plain(document: Any, pages: Pages) -> Any:
-    """A document with its long lists as lists; LookupError without their pages."""
-    lists: list[Any] = []
-    encoded = encode(document, lists)
-    return decode(encoded, [items.values(0, len(items), pages) for items in lists])
+def plain(known: Baseline, pages: Pages) -> Any:
+    """The document of a revision, its long lists as lists; LookupError without their pages."""
+    lists = [items.values(0, len(items), pages) for items in known.lists]
+    return decode(known.encoded, lists)
 
 
 def hydrate(
     key: SessionKey,
-    loaded: Loaded,
+    known: Baseline,
     schema: Schema[S],
-    max_bytes: int,
-    window: int | None = None,
-    source: Source | None = None,
-) -> tuple[S, Origin]:
-    """Build a new state from a segment that was read, and the origin its next save needs.
+    window: int | None,
+    source: Source,
+    cache: Cache,
+) -> tuple[S, Baseline]:
+    """Build a new state from a revision that was read, and the baseline of its next save.
 
-    The segment holds a document: it does not end in a tombstone. The pages that are
-    :func:`wanted` are at hand.
+    It has a document: it is no tombstone. The pages that are :func:`wanted` are at hand.
 
     Args:
-        window: leave all but the last items of memories in the store.
-        source: where those come from.
+        window: how many of the last items of memories were fetched; None: all.
+        source: where others come from.
+        cache: what is known of items: one that was found valid before is not validated again.
 
     Raises:
         SchemaMismatch, SchemaChanged: it was saved with another schema, version or model.
         InvalidState: the model's own validation refuses the stored document.
         Damaged: an item of it is no document.
     """
-    header = loaded.header
+    header = known.header
     try:
-        check_same(header.schema, loaded.fields, schema)
-        document = _with_long_lists(loaded.document, schema.memories)
-        # A copy: a state that is changed in place must not change what it is compared with.
-        state = schema.build(_copy(document, schema, window, loaded.pages, source))
+        check_same(header.schema, known.fields, schema)
+        known = _with_long_lists(known, schema.memories)
+        paths = {id(list_at(known.document, path)): path for path in schema.memories}
+        parts: list[Any] = []
+        for items in known.lists:
+            path = paths.get(id(items))
+            first = 0 if window is None or path is None else max(len(items) - window, 0)
+            if path is None or (path in schema.eager and not first):
+                parts.append(items.values(0, len(items), known.pages))
+            else:
+                of = source._replace(path=path, known=cache.known_items(path), start=first)
+                parts.append(NewItems([range(len(items))], items, of))
+        state = schema.build(decode(known.encoded, parts))
     except CheckpointError as exc:
         exc.namespace, exc.session_id, exc.revision = *key, header.revision
         raise
@@ -83,10 +90,9 @@ def hydrate(
     except DecodeError as exc:
         told = f"an item cannot be decoded ({exc})"
         raise Damaged(told, **key._asdict(), revision=header.revision) from exc
-    origin = Origin(document, loaded.tip, False, loaded.pages, loaded.spilled)
     if header.schema == schema.id:
-        return state, origin
-    return state, unsaved(key, schema, state, loaded.tip, max_bytes, origin)
+        return state, known
+    return state, unsaved(key, schema, state, known.tip, known)
 
 
 def check_window(window: object, schema: Schema[S]) -> None:
@@ -103,26 +109,9 @@ def check_window(window: object, schema: Schema[S]) -> None:
         )
 
 
-def _copy(
-    document: Any, schema: Schema[S], window: int | None, pages: Pages, source: Source | None
-) -> Any:
-    lists: list[Any] = []
-    encoded = encode(document, lists)
-    memories = {id(list_at(document, path)): path for path in schema.memories}
-    parts: list[Any] = []
-    for items in lists:
-        path = memories.get(id(items))
-        first = 0 if window is None or path is None else len(items) - window
-        if source is not None and path is not None and first > 0:
-            pieces = [range(first), items.items(first, len(items), pages)]
-            parts.append(NewItems(pieces, items, source._replace(path=path)))
-        else:
-            parts.append(items.values(0, len(items), pages))
-    return decode(encoded, parts)
-
-
-def _with_long_lists(document: Any, paths: tuple[Path, ...]) -> Any:
-    """The document with all memories as long lists, also those that were saved as plain ones."""
+def _with_long_lists(known: Baseline, paths: tuple[Path, ...]) -> Baseline:
+    """The revision with all memories as long lists, also those that were saved as plain ones."""
+    document = known.document
     for path in paths:
         items = value_at(document, path)
         if type(items) is not list:
@@ -132,4 +121,4 @@ def _with_long_lists(document: Any, paths: tuple[Path, ...]) -> Any:
             parent[name] = dict(parent[name])
             parent = parent[name]
         parent[path[-1]] = ItemList([list(map(encode, items))])
-    return document
+    return known if document is known.document else known.with_document(document)

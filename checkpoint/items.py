@@ -78,18 +78,18 @@ class ItemList(Node):
             run[low:high]
             if isinstance(run, list)
             else PageRun(run.page, run.start + low, high - low)
-            for run, low, high in self._parts(start, stop)
+            for run, low, high in self.parts(start, stop)
         ]
 
     def refs(self, start: int, stop: int) -> list[PageRef]:
         """The pages that these items are in, and before each its anchor."""
-        pages = [run.page for run, _, _ in self._parts(start, stop) if isinstance(run, PageRun)]
+        pages = [run.page for run, _, _ in self.parts(start, stop) if isinstance(run, PageRun)]
         return [ref for page in pages for ref in (page.anchor, page) if ref is not None]
 
     def items(self, start: int, stop: int, pages: Pages) -> list[bytes]:
         """The encoded items from ``start`` up to ``stop``; LookupError without their pages."""
         found: list[bytes] = []
-        for run, low, high in self._parts(start, stop):
+        for run, low, high in self.parts(start, stop):
             if isinstance(run, list):
                 found += run[low:high]
             else:
@@ -99,7 +99,7 @@ class ItemList(Node):
     def values(self, start: int, stop: int, pages: Pages) -> list[Any]:
         """The items from ``start`` up to ``stop``, decoded; LookupError without their pages."""
         found: list[Any] = []
-        for run, low, high in self._parts(start, stop):
+        for run, low, high in self.parts(start, stop):
             if isinstance(run, list):
                 found += decode(array(run[low:high]))
             else:  # a page is decoded in one go: faster than item by item
@@ -107,7 +107,7 @@ class ItemList(Node):
                 found += whole[run.start + low : run.start + high]
         return found
 
-    def _parts(self, start: int, stop: int) -> Iterator[tuple[Run, int, int]]:
+    def parts(self, start: int, stop: int) -> Iterator[tuple[Run, int, int]]:
         """The runs that lie in a range of the list, each with the range inside of it."""
         end = self._length
         parts: list[tuple[Run, int, int]] = []
@@ -129,10 +129,14 @@ class NewItems(Node):
     Attributes:
         pieces: encoded items, or a range of positions in ``origin`` that were left alone.
         origin: the list that ranges are of; None where there are none.
-        source: where the pages of that list come from (a ``checkpoint.window.Source``).
+        source: where the items of that list come from (a ``checkpoint.lazy.Source``).
+        items: the live items of a memory, a ``checkpoint.lazy.LazyItems``; and for those:
+        taken: the number of its edits, and its pieces, when these were taken from it.
+        proof: what was built from these; None where their field has a validator that comes before
+            that of its items, so that these alone do not make them.
     """
 
-    __slots__ = ("origin", "pieces", "source")
+    __slots__ = ("items", "origin", "pieces", "proof", "source", "taken")
 
     def __init__(
         self,
@@ -143,33 +147,39 @@ class NewItems(Node):
         self.pieces = pieces
         self.origin = origin
         self.source = source
+        self.items: Any = None
+        self.taken: Any = None
+        self.proof: Any = None
 
     def __len__(self) -> int:
         return sum(map(len, self.pieces))
 
-    def live(self) -> Any:
-        """What a model builds its items from: decoded, or this, where some are not loaded."""
-        if any(isinstance(piece, range) for piece in self.pieces):
-            return self
-        return [
-            item
-            for piece in self.pieces
-            if isinstance(piece, list)
-            for item in decode(array(piece))
-        ]
+    @property
+    def has_ranges(self) -> bool:
+        """Whether some items were left alone."""
+        return any(isinstance(piece, range) for piece in self.pieces)
 
     def __iter__(self) -> Iterator[Any]:
         """The items, decoded, for a validator that runs before that of the memory."""
-        from checkpoint.window import whole
-
-        return iter(whole(self))
+        advice = "a validator looks at items that are not loaded: restore it without window="
+        for piece in self.pieces:
+            if isinstance(piece, list):
+                yield from decode(array(piece))
+            else:
+                assert self.origin is not None
+                self.source.get(self.origin.refs(piece.start, piece.stop), advice)
+                yield from self.origin.values(piece.start, piece.stop, self.source.pages)
 
     def __getitem__(self, index: Any) -> Any:
         return list(self)[index]
 
+    def encoded(self) -> list[list[bytes]]:
+        """The pieces that are encoded items."""
+        return [piece for piece in self.pieces if isinstance(piece, list)]
+
     def size(self) -> int:
-        """Bytes of the items that are loaded."""
-        return sum(len(item) for piece in self.pieces if isinstance(piece, list) for item in piece)
+        """Bytes of the encoded items."""
+        return sum([len(item) for piece in self.encoded() for item in piece])
 
     def resolved(self) -> ItemList:
         """The list on its own: what was left alone stays in its pages."""

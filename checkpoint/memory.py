@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
+from contextlib import contextmanager
 from copy import deepcopy
 from operator import index as as_index
+from threading import RLock
 from typing import Any, NamedTuple, SupportsIndex, TypeVar, cast, get_args, overload
 
 from pydantic import GetCoreSchemaHandler, SerializationInfo, ValidationError
@@ -12,9 +14,11 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems
-from checkpoint.window import LazyItems, built
+from checkpoint.lazy import LazyItems, built
 
 T = TypeVar("T")
+
+_CHUNK = 512  # items that are built at once by an iteration
 
 
 class Dump(NamedTuple):
@@ -35,7 +39,10 @@ class Memory(MutableSequence[T]):
     """A typed list of memory items, for a field of a state.
 
     It behaves, compares and dumps as a list. Use it for what grows with the session (messages,
-    events); a field annotated ``list[T]`` works too, and is always loaded whole.
+    events): an item of a restored memory is built when it is touched, and one that was not touched
+    costs nothing when the state is saved. Items of a model declared ``frozen=True``, with fields
+    that cannot be changed either, are built once and shared by all states, and cost nothing when
+    they were touched. A field annotated ``list[T]`` works too; all of it is built each time.
 
     Restored with ``window=``, it is the whole list all the same: its length and its end are there,
     older items come from the store when they are looked at. In asynchronous code they have to be
@@ -57,20 +64,11 @@ class Memory(MutableSequence[T]):
         {'config': {}, 'memory': ['a', 'b'], 'cursors': {}}
     """
 
-    __slots__ = ("_lazy", "_list")
+    __slots__ = ("_lazy",)
     __hash__ = None  # type: ignore[assignment]  # mutable, as a list is
 
     def __init__(self, items: Iterable[T] = ()) -> None:
-        self._list: list[T] = list(items)
-        self._lazy: LazyItems | None = None  # instead of the list, while items are in the store
-
-    @property
-    def _items(self) -> list[T]:
-        """All items, loaded."""
-        if self._lazy is not None:
-            whole = self._lazy.get(0, len(self._lazy))
-            self._list, self._lazy = whole, None
-        return self._list
+        self._lazy = LazyItems([list(items)])
 
     async def load(self, start: int = 0, stop: int | None = None) -> None:
         """Load items of a memory restored with ``window=``, in asynchronous code.
@@ -80,15 +78,15 @@ class Memory(MutableSequence[T]):
 
         Raises:
             RevisionPruned: a retention rule removed them since the memory was restored.
+            InvalidState: one does not fit the model.
             Damaged: their page is missing, or is not what was written.
 
         Example:
             >>> import asyncio
             >>> asyncio.run(Memory(["all here"]).load())
         """
-        if self._lazy is not None:
-            first, last, _ = slice(start, stop).indices(len(self._lazy))
-            await self._lazy.load_async(first, max(first, last))
+        first, last, _ = slice(start, stop).indices(len(self))
+        await self._lazy.load_async(first, max(first, last))
 
     # The five that MutableSequence builds the rest of a list's methods on …
 
@@ -97,10 +95,8 @@ class Memory(MutableSequence[T]):
     @overload
     def __getitem__(self, index: slice) -> list[T]: ...
     def __getitem__(self, index: SupportsIndex | slice) -> T | list[T]:
-        if self._lazy is None:
-            return self._list[index]
-        if (place := _place(index, len(self._lazy))) is None:
-            return self._items[index]
+        if (place := _place(index, len(self))) is None:
+            return self.copy()[index]
         found: list[T] = self._lazy.get(*place)
         return found if isinstance(index, slice) else found[0]
 
@@ -110,73 +106,81 @@ class Memory(MutableSequence[T]):
     def __setitem__(self, index: slice, value: Iterable[T]) -> None: ...
     def __setitem__(self, index: SupportsIndex | slice, value: Any) -> None:
         if isinstance(index, slice):
-            value = list(value)  # first: it may be made of this memory, and load it
-        place = None if self._lazy is None else _place(index, len(self._lazy))
-        if self._lazy is None or place is None:
-            self._items[index] = value
+            value = list(value)  # first: it may be made of this memory
+        if (place := _place(index, len(self))) is None:
+            with self._whole() as items:
+                items[index] = value
         else:
             self._lazy.replace(*place, value if isinstance(index, slice) else [value])
 
     def __delitem__(self, index: SupportsIndex | slice) -> None:
-        place = None if self._lazy is None else _place(index, len(self._lazy))
-        if self._lazy is None or place is None:
-            del self._items[index]
+        if (place := _place(index, len(self))) is None:
+            with self._whole() as items:
+                del items[index]
         else:
             self._lazy.replace(*place, [])
 
     def __len__(self) -> int:
-        return len(self._list if self._lazy is None else self._lazy)
+        return len(self._lazy)
 
     def insert(self, index: SupportsIndex, value: T) -> None:
         """Insert before ``index``, as ``list.insert`` does."""
-        if self._lazy is None:
-            self._list.insert(index, value)
-        else:
-            at, _, _ = slice(as_index(index), None).indices(len(self._lazy))
-            self._lazy.replace(at, at, [value])
+        at, _, _ = slice(as_index(index), None).indices(len(self))
+        self._lazy.replace(at, at, [value])
 
     # … and what a list has beyond them, or does faster.
 
+    def append(self, value: T) -> None:
+        """Add an item at the end."""
+        self._lazy.append(value)
+
     def __iter__(self) -> Iterator[T]:
-        return iter(self._items)
+        lazy = self._lazy
+        lazy.load(0, len(lazy))  # all of them at once
+        at = 0
+        while at < len(lazy):
+            edits = lazy.edits
+            for item in lazy.get(at, min(at + _CHUNK, len(lazy))):
+                yield item
+                at += 1
+                if edits != lazy.edits:
+                    break  # go on from this place of what it is now, as a list does
 
     def __contains__(self, value: object) -> bool:
-        if self._lazy is not None and value in self._lazy.loaded():
-            return True
-        return value in self._items
+        return any(value in items for items in self._lazy.in_parts())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (Memory, list)):
             return NotImplemented
-        return self is other or (len(self) == len(other) and self._items == list(other))
+        return self is other or (len(self) == len(other) and self._seen() == _seen(other))
 
     def __lt__(self, other: Memory[T] | list[T]) -> bool:
-        return self._items < list(other)
+        return self._seen() < _seen(other)
 
     def __le__(self, other: Memory[T] | list[T]) -> bool:
-        return self._items <= list(other)
+        return self._seen() <= _seen(other)
 
     def __gt__(self, other: Memory[T] | list[T]) -> bool:
-        return self._items > list(other)
+        return self._seen() > _seen(other)
 
     def __ge__(self, other: Memory[T] | list[T]) -> bool:
-        return self._items >= list(other)
+        return self._seen() >= _seen(other)
 
     def __mul__(self, times: SupportsIndex) -> list[T]:
-        return self._items * times
+        return self.copy() * times
 
     __rmul__ = __mul__
 
     def __add__(self, other: Iterable[T]) -> list[T]:
-        return [*self._items, *other]
+        return [*self.copy(), *other]
 
     def __radd__(self, other: Iterable[T]) -> list[T]:
-        return [*other, *self._items]
+        return [*other, *self.copy()]
 
     def __repr__(self) -> str:
-        if self._lazy is None:
-            return f"Memory({self._list!r})"
-        loaded = sum(1 for _ in self._lazy.loaded())
+        loaded = self._lazy.count_loaded()
+        if loaded == len(self):
+            return f"Memory({self._seen()!r})"
         return f"<Memory of {len(self)} items, {loaded} of them loaded>"
 
     def clear(self) -> None:
@@ -185,26 +189,40 @@ class Memory(MutableSequence[T]):
 
     def reverse(self) -> None:
         """Reverse in place."""
-        self._items.reverse()
+        with self._whole() as items:
+            items.reverse()
 
     def copy(self) -> list[T]:
         """A plain list of the same items."""
-        return self._items.copy()
+        return self._lazy.get(0, len(self))
 
     def __copy__(self) -> Memory[T]:
-        return self._of(self._lazy.copy()) if self._lazy else type(self)(self._list)
+        return self._of(self._lazy.copy())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Memory[T]:
-        if self._lazy is None:
-            return type(self)(deepcopy(self._list, memo))
         return self._of(self._lazy.copy(lambda items: deepcopy(items, memo)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._items,)
+        return type(self), (self._seen(),)
 
     def sort(self, *, key: Callable[[T], Any] | None = None, reverse: bool = False) -> None:
         """Sort in place, as ``list.sort`` does."""
-        cast("list[Any]", self._items).sort(key=key, reverse=reverse)
+        with self._whole() as items:
+            cast("list[Any]", items).sort(key=key, reverse=reverse)
+
+    def _seen(self) -> list[T]:
+        """All items, not to be changed or handed out."""
+        return self._lazy.get(0, len(self), keep=False)
+
+    @contextmanager
+    def _whole(self) -> Iterator[list[T]]:
+        """All items as a list, to be changed in place."""
+        items = self.copy()
+        before = len(items)
+        try:
+            yield items
+        finally:  # a sort that fails leaves a list changed
+            self._lazy.replace(0, before, items)
 
     # --- as a field of a model -------------------------------------------------------------------
 
@@ -215,39 +233,28 @@ class Memory(MutableSequence[T]):
         return memory
 
     @classmethod
-    def _validated(cls, value: Any, validate: Callable[[Any], list[T]]) -> Memory[T]:
+    def _validated(
+        cls, value: Any, validate: Callable[[Any], list[T]], item_type: object
+    ) -> Memory[T]:
         if isinstance(value, NewItems):
-            return cls._of(built(value, _numbered(validate)))
+            return cls._of(built(value, _numbered(validate), item_type))
         if isinstance(value, Memory):
-            if value._lazy is not None:
+            if value._lazy.item_type == item_type:
                 return cls._of(value._lazy.copy(validate, _numbered(validate)))
-            return cls(validate(list(value._list)))
-        return cls(validate(value))
-
-    def _loaded(self) -> Iterator[tuple[int, T]]:
-        """The items that are loaded, each with its index."""
-        at = 0
-        for piece in self._lazy.pieces if self._lazy else [self._list]:
-            if isinstance(piece, list):
-                yield from enumerate(piece, at)
-            at += len(piece)
+            value = value.copy()
+        return cls._of(LazyItems([validate(value)], None, None, _numbered(validate), item_type))
 
     def _dumped(self, dump: Callable[[Any], Any], context: object) -> Any:
         about = context.get(Dump) if isinstance(context, dict) else None
         if not isinstance(about, Dump) or id(self) not in about.saved:
-            return dump(self._items)
+            return dump(self._seen())
 
         def packed(items: list[T]) -> list[bytes]:
             return list(map(about.pack, dump(items)))
 
-        if self._lazy is not None and self.is_of(about.key, about.saved[id(self)]):
+        if self._lazy.is_of(about.key, about.saved[id(self)]):
             return self._lazy.dumped(packed)
-        return NewItems([packed(self._items)])
-
-    def is_of(self, key: SessionKey, saved: ItemList | None) -> bool:
-        """Whether all that is not loaded is in this session, in this list as it was saved last."""
-        lazy = self._lazy
-        return lazy is None or (lazy.source.key == key and lazy.origin is saved)
+        return NewItems([packed(self.copy())])
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -259,13 +266,20 @@ class Memory(MutableSequence[T]):
         def dumped(value: Any, dump: Any, info: SerializationInfo) -> Any:
             return value._dumped(dump, info.context) if isinstance(value, cls) else dump(value)
 
+        def validated(value: Any, validate: Any) -> Memory[T]:
+            return cls._validated(value, validate, item)
+
         return core_schema.no_info_wrap_validator_function(
-            cls._validated,
+            validated,
             items,
             serialization=core_schema.wrap_serializer_function_ser_schema(
                 dumped, schema=items, info_arg=True
             ),
         )
+
+
+def _seen(items: Memory[T] | list[T]) -> list[T]:
+    return items._seen() if isinstance(items, Memory) else items
 
 
 def _place(index: SupportsIndex | slice, length: int) -> tuple[int, int] | None:
@@ -284,11 +298,16 @@ def _place(index: SupportsIndex | slice, length: int) -> tuple[int, int] | None:
 
 
 def _numbered(validate: Callable[[Any], list[Any]]) -> Callable[[list[Any], int], list[Any]]:
-    """A validator of some items that names them by their place in the whole list."""
+    """A validator of some items that names them by their place in the whole list.
+
+    pydantic's own refuses to be entered by a second thread while it is in the code of a model.
+    """
+    lock = RLock()
 
     def validated(items: list[Any], place: int) -> list[Any]:
         try:
-            return validate(items)
+            with lock:
+                return validate(items)
         except ValidationError as exc:
             details = [
                 InitErrorDetails(

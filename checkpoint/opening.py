@@ -253,14 +253,16 @@ def _options(
         raise InvalidOption(f"max_bytes is a number of bytes above 0, not {max_bytes!r:.40}")
     if type(cache_bytes) is not int or cache_bytes < 0:
         raise InvalidOption(f"cache_bytes is a number of bytes from 0 up, not {cache_bytes!r:.40}")
+    of: DictSchema | ModelSchema[Any]
+    of = DictSchema() if state in (None, dict) else ModelSchema(state, schema, version)
     return Options(
         store=redact(store) if isinstance(store, str) else type(store).__name__,
-        schema=DictSchema() if state in (None, dict) else ModelSchema(state, schema, version),
+        schema=of,
         namespace=check_id(namespace, "namespace"),
         replica=check_id(replica, "replica name") if replica else "",
         max_bytes=max_bytes,
         adapter=Adapter(capture, build) if capture and build else None,
         watch=KeyWatch(),
-        cache=Cache(cache_bytes),
+        cache=Cache(cache_bytes, of.memories),
         retention=retention,
     )

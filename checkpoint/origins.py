@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from checkpoint.ids import SessionKey
-from checkpoint.serializer import Draft, Origin
+from checkpoint.segment import Baseline
+from checkpoint.serializer import Draft
 
 
 @dataclass(slots=True)
@@ -16,12 +17,12 @@ class Lineage:
 
     Attributes:
         key: the session it belongs to.
-        origin: the revision it came from.
+        known: the revision it came from, which its next save is compared with.
         pending: a save that was sent and not answered; the next save settles it first.
     """
 
     key: SessionKey
-    origin: Origin
+    known: Baseline
     pending: Draft | None = None
 
 

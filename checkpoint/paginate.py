@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 from checkpoint.bodies import Spilled
 from checkpoint.codec import DecodeError, Node, array, decode, encode
@@ -36,34 +36,8 @@ class AnchorNeeded(Exception):
         self.page = page
 
 
-class Layout(NamedTuple):
-    """A document as it is stored, and as its next save is compared with.
-
-    Attributes:
-        document: with its long lists in pages.
-        stored: the same, with its big values in pages too.
-        written: stored forms of new pages, by id.
-        pages: what is inside of the new pages.
-        spilled: the pages of big values.
-    """
-
-    document: Any
-    stored: Any
-    written: dict[bytes, bytes]
-    pages: dict[bytes, PageData]
-    spilled: tuple[PageRef, ...]
-
-
-def paginate(
-    key: SessionKey,
-    document: Any,
-    nonce: bytes,
-    version: int,
-    pages: Pages,
-    spilled: Iterable[PageRef],
-    without: Collection[bytes] = (),
-) -> Layout:
-    """Lay a document out.
+class Paginator:
+    """Lays a document out.
 
     Args:
         key: the session that is to own the new pages.
@@ -73,15 +47,12 @@ def paginate(
         spilled: pages of big values of the revision before, to be named again where they fit.
         without: ids of pages that cannot be read; no new page is compressed against one.
 
-    Raises:
-        AnchorNeeded: lay it out again with that page at hand.
+    Attributes:
+        written: stored forms of new pages, by id.
+        made: what is inside of the new pages.
+        spilled: the pages of big values.
     """
-    paginator = _Paginator(key, nonce, version, pages, spilled, without)
-    live, stored = paginator.lay(document)
-    return Layout(live, stored, paginator.written, paginator.made, tuple(paginator.spilled))
 
-
-class _Paginator:
     def __init__(
         self,
         key: SessionKey,
@@ -89,7 +60,7 @@ class _Paginator:
         version: int,
         pages: Pages,
         spilled: Iterable[PageRef],
-        without: Collection[bytes],
+        without: Collection[bytes] = (),
     ) -> None:
         self._key = key
         self._nonce = nonce
@@ -104,7 +75,11 @@ class _Paginator:
         self.spilled: list[PageRef] = []
 
     def lay(self, value: Any) -> tuple[Any, Any]:
-        """A value as it is compared with, and as it is stored."""
+        """A value as its next save is compared with, and as it is stored.
+
+        Raises:
+            AnchorNeeded: lay it out again with that page at hand.
+        """
         if isinstance(value, ItemList):
             packed = self._pack(value)
             return packed, packed

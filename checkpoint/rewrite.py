@@ -11,11 +11,11 @@ from checkpoint.diff import applied
 from checkpoint.errors import Damaged
 from checkpoint.ids import SessionKey
 from checkpoint.record import Kind, Record, read_header
-from checkpoint.segment import Loaded, read, seal
+from checkpoint.segment import Baseline, read, seal
 
 
 def sealed_anew(
-    key: SessionKey, records: Sequence[Record], gone: Loaded, max_bytes: int
+    key: SessionKey, records: Sequence[Record], gone: Baseline, max_bytes: int
 ) -> list[Record]:
     """The records after a revision of a segment, as a segment of their own.
 
@@ -53,7 +53,7 @@ def sealed_anew(
     return sealed
 
 
-def _document(base: Body, patches: Sequence[Body], gone: Loaded) -> Any:
+def _document(base: Body, patches: Sequence[Body], gone: Baseline) -> Any:
     """The document after those patches, its big values in their pages if none was touched."""
     assert isinstance(base.content, bytes)
     document = decode(base.content, list(base.nodes))

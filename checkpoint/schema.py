@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from checkpoint.codec import encode, encoder
+from checkpoint.codec import encode, encoder, is_exact
 from checkpoint.errors import (
     CheckpointError,
     InvalidOption,
@@ -16,13 +16,19 @@ from checkpoint.errors import (
     SchemaChanged,
     SchemaMismatch,
 )
-from checkpoint.fields import changes, describe, memory_paths, only_adds_defaults
+from checkpoint.fields import (
+    changes,
+    describe,
+    is_validated_before,
+    memory_paths,
+    only_adds_defaults,
+)
 from checkpoint.ids import SessionKey, check_id
 from checkpoint.items import list_at
+from checkpoint.lazy import LazyItems, Undecodable
 from checkpoint.memory import Dump, Memory
 from checkpoint.paths import format_path
 from checkpoint.record import SchemaId
-from checkpoint.window import LazyItems
 
 S = TypeVar("S")
 
@@ -40,6 +46,8 @@ class Schema(Protocol, Generic[S]):
     fields: dict[str, str]
     memories: tuple[Path, ...]
     """Where in a document the fields annotated ``Memory`` are."""
+    eager: frozenset[Path]
+    """Those of them that a validator of the model sees before their items are built."""
 
     def dump(self, state: S, key: SessionKey, saved: Any) -> Any:
         """The state as a document; may still hold values that only the codec makes plain.
@@ -56,7 +64,10 @@ class Schema(Protocol, Generic[S]):
         """The state of a session that has none yet."""
 
     def lazy(self, state: S) -> list[tuple[Path, LazyItems]]:
-        """The memories of a state of which some items are in the store, and their paths."""
+        """The memories of a state, and their paths."""
+
+    def is_exact(self, dumped: Any) -> bool:
+        """Whether a dump is sure to come back as the state; False if that has to be tried."""
 
 
 class DictState(dict[str, Any]):
@@ -71,6 +82,7 @@ class DictSchema:
     id = SchemaId(DICT_SCHEMA, 0)
     fields: dict[str, str] = {}
     memories: tuple[Path, ...] = ()
+    eager: frozenset[Path] = frozenset()
 
     def dump(self, state: dict[str, Any], key: SessionKey, saved: Any) -> Any:
         if not isinstance(state, dict):
@@ -88,6 +100,9 @@ class DictSchema:
 
     def lazy(self, state: dict[str, Any]) -> list[tuple[Path, LazyItems]]:
         return []
+
+    def is_exact(self, dumped: dict[str, Any]) -> bool:
+        return is_exact(dumped)
 
 
 class ModelSchema(Generic[S]):
@@ -109,6 +124,7 @@ class ModelSchema(Generic[S]):
             raise InvalidOption(f"a schema version is an integer from 1 up, not {version!r}")
         self.fields = describe(self._model)
         self.memories = tuple(dict.fromkeys(memory_paths(self._model)))
+        self.eager = frozenset(path for path in self.memories if is_validated_before(model, path))
         self.id = SchemaId(name, version, _fingerprint(self.fields))
 
     def dump(self, state: S, key: SessionKey, saved: Any) -> Any:
@@ -122,7 +138,7 @@ class ModelSchema(Generic[S]):
         memories = [self._live(state, path) for path in self.memories]
         lists = [list_at(saved, path) for path in self.memories]
         for memory, items in zip(memories, lists, strict=True):
-            if isinstance(memory, Memory) and not memory.is_of(key, items):
+            if isinstance(memory, Memory) and not memory._lazy.is_of(key, items):
                 memory.copy()  # of another session or revision: its items are needed here
         dump = Dump(key, dict(zip(map(id, memories), lists, strict=True)), encoder())
         return cast("BaseModel", state).model_dump(
@@ -130,13 +146,11 @@ class ModelSchema(Generic[S]):
         )
 
     def lazy(self, state: S) -> list[tuple[Path, LazyItems]]:
-        """The memories of which some items are in the store, and their paths."""
         found = [(path, self._live(state, path)) for path in self.memories]
-        return [
-            (path, memory._lazy)
-            for path, memory in found
-            if isinstance(memory, Memory) and memory._lazy is not None
-        ]
+        return [(path, memory._lazy) for path, memory in found if isinstance(memory, Memory)]
+
+    def is_exact(self, dumped: Any) -> bool:
+        return False
 
     @staticmethod
     def _live(state: object, path: Path) -> object:
@@ -156,6 +170,8 @@ class ModelSchema(Generic[S]):
             ) from exc
         except CheckpointError:  # of a memory that it looked into
             raise
+        except Undecodable as exc:
+            raise exc.reason from exc
         except Exception as exc:
             # A validator of the model's own may raise anything; pydantic lets it through.
             raise InvalidState(

@@ -16,7 +16,7 @@ from checkpoint.compression import Decompressor, compress, declared_size
 from checkpoint.diff import applied
 from checkpoint.errors import CheckpointError, Damaged, InvalidState, StateTooLarge
 from checkpoint.ids import SessionKey
-from checkpoint.items import Pages
+from checkpoint.items import ItemList, Pages
 from checkpoint.pages import PageData
 from checkpoint.record import (
     Header,
@@ -101,52 +101,81 @@ class Stored(NamedTuple):
     patches: tuple[Body, ...]
     tip: Tip
 
-    def build(self, key: SessionKey, pages: Pages) -> Loaded:
+    def build(self, key: SessionKey, pages: Pages) -> Baseline:
         """What was read, with its document. ``pages`` has those of the base's big values."""
         newest = self.patches[-1] if self.patches else self.base
+        spilled = tuple(self.base.spilled())
+        read = Baseline(
+            self.tip,
+            fields=self.base.fields,
+            result=newest.result,
+            pages=dict(pages),
+            spilled=spilled,
+        )
         try:
             document = build(self.base, self.patches, pages) if self.base.content else None
+            return read.with_document(document)
         except MissingTimeZone as exc:
             raise _told(key, self.tip, InvalidState(str(exc))) from exc
-        except (DecodeError, Damaged) as exc:
+        except (TypeError, ValueError) as exc:  # of what is no document, or nested too deep for one
             raise _told(key, self.tip, Damaged(f"the document cannot be built ({exc})")) from exc
-        spilled = tuple(self.base.spilled())
-        return Loaded(document, self.base.fields, self.tip, newest.result, dict(pages), spilled)
 
-    def build_on(self, key: SessionKey, before: Loaded) -> Loaded:
+    def build_on(self, key: SessionKey, before: Baseline) -> Baseline:
         """What was read after ``before``, of the same segment."""
         document = before.document
+        after = before._replace(tip=self.tip, result=self.patches[-1].result)
         try:
             for patch in self.patches:
                 document = applied_to(document, patch.build({}), applied)
-        except Damaged as exc:
-            raise _told(key, self.tip, exc) from exc
-        return before._replace(document=document, tip=self.tip, result=self.patches[-1].result)
+            return after.with_document(document)
+        except (TypeError, ValueError) as exc:
+            raise _told(key, self.tip, Damaged(f"the document cannot be built ({exc})")) from exc
 
 
-class Loaded(NamedTuple):
-    """A segment read back, up to the revision asked for.
+class Baseline(NamedTuple):
+    """A revision as this process knows it: what a state is built from, and compared with.
 
     Attributes:
-        document: the state at that revision, as plain data, its long lists as ``ItemList``; None
-            for a tombstone.
+        tip: the end of its segment; None for a state that was never saved.
+        document: the state at that revision, as plain data, its long lists as ``ItemList``; never
+            changed, parts of it may be shared. None for a tombstone.
+        encoded, lists: the encoding of the document, and the long lists in it.
         fields: the model's fields as its writer declared them (see :mod:`checkpoint.fields`).
-        tip: the end of what was read.
         result: ``{}``, or ``{RESULT: value}`` where the revision's turn returned one.
-        pages: those that were read, by id.
+        pages: those that are at hand, by id.
         spilled: the pages of big values, which are all in ``pages``.
     """
 
-    document: Any
-    fields: dict[str, str]
-    tip: Tip
-    result: dict[int, Any]
+    tip: Tip | None = None
+    document: Any = None
+    encoded: bytes = encode(None)
+    lists: tuple[ItemList, ...] = ()
+    fields: dict[str, str] = {}
+    result: dict[int, Any] = {}
     pages: dict[bytes, PageData] = {}
     spilled: tuple[PageRef, ...] = ()
 
     @property
+    def end(self) -> Tip:
+        """The end of the segment, of what is or was saved."""
+        assert self.tip is not None
+        return self.tip
+
+    @property
     def header(self) -> Header:
-        return self.tip.header
+        """Of the revision, or the tombstone."""
+        return self.end.header
+
+    @property
+    def saved(self) -> Header | None:
+        """The header of the revision; None for a state that was never saved."""
+        return self.tip.header if self.tip and self.tip.header.kind is not Kind.TOMBSTONE else None
+
+    def with_document(self, document: Any) -> Baseline:
+        """The same with another document."""
+        lists: list[Any] = []
+        encoded = encode(document, lists)
+        return self._replace(document=document, encoded=encoded, lists=tuple(lists))
 
 
 def seal(

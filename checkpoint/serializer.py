@@ -7,13 +7,22 @@ memory that were never loaded are not looked at: they are what they were.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
 from checkpoint.bodies import base_body, patch_body, standalone
-from checkpoint.codec import DecodeError, decode, encode
-from checkpoint.diff import Patch, applied, diff
+from checkpoint.cache import Cache
+from checkpoint.codec import (
+    DecodeError,
+    decode,
+    encode,
+    has_nodes,
+    node_number,
+    split_array,
+    split_map,
+)
+from checkpoint.diff import Patch, applied, diff_encoded
 from checkpoint.errors import (
     CheckpointError,
     InvalidState,
@@ -22,105 +31,75 @@ from checkpoint.errors import (
 )
 from checkpoint.fidelity import Difference, difference, unencodable
 from checkpoint.ids import SessionKey
-from checkpoint.items import ItemList, NewItems, PageRun, Pages, is_same, list_at, value_at
-from checkpoint.pages import NONCE_SIZE, PageData
-from checkpoint.paginate import paginate
+from checkpoint.items import ItemList, NewItems, PageRun, Pages, is_same, list_at
+from checkpoint.lazy import Source
+from checkpoint.pages import NONCE_SIZE
+from checkpoint.paginate import Paginator
 from checkpoint.paths import format_path
 from checkpoint.record import Header, Kind, PageRef, Record
 from checkpoint.schema import Path, Schema
-from checkpoint.segment import Loaded, Tip, seal
-from checkpoint.window import LazyItems
+from checkpoint.segment import Baseline, Tip, seal
 
 S = TypeVar("S")
 
 
-class Origin(NamedTuple):
-    """Where a state came from: what its next save is compared with, and what it goes on.
-
-    Attributes:
-        document: what the state dumped to then; never changed, parts of it may be shared. None
-            for a state that is new and to be saved whatever it holds.
-        tip: the session's newest segment as it was then; None where there was no session.
-        rebase: the next save must be a base: the document is not the one that is stored.
-        pages: the pages of the document that are at hand, by id.
-        spilled: the pages of its big values.
-    """
-
-    document: Any = None
-    tip: Tip | None = None
-    rebase: bool = True
-    pages: dict[bytes, PageData] = {}
-    spilled: tuple[PageRef, ...] = ()
-
-    @property
-    def saved(self) -> Header | None:
-        """The header of the revision the state is at; None for one that was never saved."""
-        return self.tip.header if self.tip and self.tip.header.kind is not Kind.TOMBSTONE else None
-
-
-class Content(NamedTuple):
-    """What a save is to store, before it is sealed: enough to seal it again on another tip.
-
-    Attributes:
-        header: of the record, as a base.
-        document: the whole document.
-        operations: what changed since the revision before; None where only a base will do.
-        fields: the model's.
-        result: ``{}``, or ``{RESULT: value}``.
-        pages, spilled: see :class:`Origin`.
-    """
-
-    header: Header
-    document: Any
-    operations: Patch | None
-    fields: dict[str, str]
-    result: dict[int, Any]
-    pages: dict[bytes, PageData]
-    spilled: tuple[PageRef, ...]
-
-
 class Draft(NamedTuple):
-    """A sealed save that was not sent yet.
+    """A planned save: sealed, and not sent yet.
 
     Attributes:
         record: what is to be stored.
         guard: the ``write_id`` that the session's head must have; None: there must be no head.
-        origin: the state's, once it is stored.
-        content: what it was sealed from; None for a tombstone.
+        after: the revision, once it is stored.
         pages: stored forms of the new pages that it names, by id.
-        left: the lazy memories of the state, each with what was saved of it and where.
+        header, wanted, operations: what it was sealed from, enough to seal it again on another tip;
+            see :func:`seal_save`. None for a tombstone.
+        memories: what is saved of the memories of the state, with the path of each.
     """
 
     record: Record
     guard: bytes | None
-    origin: Origin
-    content: Content | None = None
+    after: Baseline
     pages: dict[bytes, bytes] = {}
-    left: tuple[tuple[LazyItems, NewItems, Path], ...] = ()
+    header: Header | None = None
+    wanted: Baseline | None = None
+    operations: Patch | None = None
+    memories: tuple[tuple[Path, NewItems], ...] = ()
 
     @property
     def tip(self) -> Tip:
         """The segment as it is once this is stored."""
-        assert self.origin.tip is not None
-        return self.origin.tip
+        return self.after.end
 
-    def as_loaded(self) -> Loaded | None:
-        """What a reader of it would have; None for a tombstone."""
-        if self.content is None:
-            return None
-        fields, result = self.content.fields, self.content.result
-        pages = self.content.pages | {
-            ref.id: self.origin.pages[ref.id] for ref in self.origin.spilled
-        }
-        document, spilled = self.origin.document, self.origin.spilled
-        return Loaded(document, fields, self.tip, result, pages, spilled)
+    def for_others(self) -> Baseline:
+        """The revision as another turn may start from it: with pages that it would have to fetch.
 
-    def stored(self) -> None:
-        """Tell the state's lazy memories in which list their items are now."""
-        for lazy, new, path in self.left:
-            saved = list_at(self.origin.document, path)
+        New pages of lists are among them only where all others of these are.
+        """
+        known, wanted = self.after, self.wanted
+        if self.pages and wanted is not None:
+            named = {ref.id for items in known.lists for ref in items.refs(0, len(items))}
+            if not known.pages.keys() >= named:
+                spilled = {ref.id: known.pages[ref.id] for ref in known.spilled}
+                return known._replace(pages=wanted.pages | spilled)
+        return known
+
+    def stored(self, source: Source, cache: Cache) -> None:
+        """Tell the state's memories in which list their items are now, and what was proved.
+
+        Args:
+            source: where the items of the session come from, as it is now.
+            cache: what is known of items.
+        """
+        for path, new in self.memories:
+            saved = list_at(self.after.document, path)
             assert saved is not None
-            lazy.saved(new, saved, self.origin.pages)
+            known = cache.known_items(path)
+            new.items.saved(new, saved, source._replace(path=path, known=known))
+            encoded = [each for piece in new.encoded() for each in piece]
+            built = [item for piece in new.proof.lists() for item in piece] if new.proof else []
+            if len(encoded) == len(built):  # no validator made another memory of it
+                known.validated(encoded)
+                known.share_if_immutable(encoded, built)
 
 
 def plan(
@@ -129,7 +108,7 @@ def plan(
     state: S,
     header: Header,
     *,
-    origin: Origin,
+    known: Baseline,
     tip: Tip | None,
     result: dict[int, Any] | None = None,
     max_bytes: int,
@@ -139,192 +118,185 @@ def plan(
 
     Args:
         header: of the record to write, as a base; it becomes a patch where that is the better buy.
-        origin: what the state came from.
-        tip: the segment to go on: the origin's own, or for a branch, that of the head.
+        known: the revision that the state came from.
+        tip: the segment to go on: that of the revision, or for a branch, that of the head.
         result: ``{RESULT: value}`` to keep what the turn returned.
         max_bytes: limit for the encoded document.
         without: see :func:`checkpoint.paginate.paginate`, which may raise ``AnchorNeeded``.
 
     Returns:
-        The draft; None when the state is what its origin is and there is no result to keep.
+        The draft; None when the state is what it came from and there is no result to keep.
 
     Raises:
         NotSerializable: a value would not come back as it is; its path is named.
         StateTooLarge: the encoded document exceeds ``max_bytes``.
     """
     result = _proven_result(key, result or {}, max_bytes)
-    encoded, nodes, plain = _encoded(key, schema, state, origin, max_bytes)
-    _prove(key, schema, state, encoded, nodes)
+    dumped, encoded, nodes = _encoded(key, schema, state, known)
+    _check_size(key, "state", _size(encoded, nodes, known, max_bytes), max_bytes)
+    memories = _prove(key, schema, state, dumped, encoded, nodes)
     try:
-        operations = diff(origin.document, plain, origin.pages)
+        operations = standalone(
+            diff_encoded(known.document, known.encoded, encoded, nodes, known.pages)
+        )
+        after = known.with_document(applied(known.document, operations))
+        _check_same(key, after, encoded, nodes)
     except RecursionError as exc:
         raise _not_serializable(key, Difference([], "nested too deep")) from exc
-    operations = standalone(operations)
-    document = applied(origin.document, operations)
-    _check_same(key, document, plain, origin.pages)
-    if not operations and not result and (origin.saved or origin.document is not None):
+    if not operations and not result and (known.saved or known.document is not None):
         return None
-    may_patch = tip is not None and tip is origin.tip and not origin.rebase
-    content = Content(
-        header,
-        document,
-        operations if may_patch else None,
-        schema.fields,
-        result,
-        origin.pages,
-        origin.spilled,
+    wanted = after._replace(fields=schema.fields, result=result)
+    may_patch = tip is not None and tip is known.tip and tip.header.schema == schema.id
+    draft = seal_save(
+        key, header, wanted, operations if may_patch else None, tip, max_bytes, without
     )
-    draft = seal_content(key, content, tip, max_bytes, without)
-    left = tuple(
-        (lazy, new, path)
-        for path, lazy in schema.lazy(state)
-        if isinstance(new := value_at(plain, path), NewItems) and new.origin is lazy.origin
-    )
-    return draft._replace(left=left)
+    return draft._replace(memories=memories)
 
 
-def seal_content(
+def seal_save(
     key: SessionKey,
-    content: Content,
+    header: Header,
+    wanted: Baseline,
+    operations: Patch | None,
     tip: Tip | None,
     max_bytes: int,
     without: Collection[bytes] = (),
 ) -> Draft:
-    """Seal a save on a tip, as a patch where it can be one and is worth it, or as a base."""
-    header = content.header
-    if tip is not None and content.operations is not None:
-        body, named = patch_body(content.operations, content.result)
+    """Seal a save on a tip, as a patch where it can be one and is worth it, or as a base.
+
+    Args:
+        wanted: what is to be stored, whatever its tip, and the pages at hand.
+        operations: what changed since the revision at the tip; None where only a base will do.
+    """
+    if tip is not None and operations is not None and tip.header.kind is not Kind.TOMBSTONE:
+        body, named = patch_body(operations, wanted.result)
         if not named:
-            patch, after = seal(key, header._replace(kind=Kind.PATCH), body, tip, max_bytes)
-            if after.is_worth_keeping(tip):
-                origin = Origin(content.document, after, False, content.pages, content.spilled)
-                return Draft(patch, tip.header.write_id, origin, content)
+            patch, end = seal(key, header._replace(kind=Kind.PATCH), body, tip, max_bytes)
+            if end.is_worth_keeping(tip):
+                after = wanted._replace(tip=end)
+                return Draft(patch, tip.header.write_id, after, {}, header, wanted, operations)
     # Not the write's id alone: sealed again in another epoch, its pages are others.
     nonce = (int.from_bytes(header.write_id[:8], "big") + (tip.epoch if tip else 0)) % 2**64
-    layout = paginate(
+    pages = Paginator(
         key,
-        content.document,
         nonce.to_bytes(NONCE_SIZE, "big"),
         header.schema.version,
-        content.pages,
-        content.spilled,
+        wanted.pages,
+        wanted.spilled,
         without,
     )
-    body, named = base_body(layout.stored, content.fields, content.result)
-    record, after = seal(key, header._replace(pages=named), body, tip, max_bytes)
-    pages = content.pages | layout.pages
-    origin = Origin(layout.document, after, False, pages, layout.spilled)
-    return Draft(record, tip.header.write_id if tip else None, origin, content, layout.written)
+    document, stored = pages.lay(wanted.document)
+    body, named = base_body(stored, wanted.fields, wanted.result)
+    record, end = seal(key, header._replace(pages=named), body, tip, max_bytes)
+    after = wanted._replace(
+        tip=end, pages=wanted.pages | pages.made, spilled=tuple(pages.spilled)
+    ).with_document(document)
+    guard = tip.header.write_id if tip else None
+    return Draft(record, guard, after, pages.written, header, wanted, operations)
 
 
 def unsaved(
-    key: SessionKey,
-    schema: Schema[S],
-    state: S,
-    tip: Tip | None,
-    max_bytes: int,
-    before: Origin | None = None,
-) -> Origin:
-    """The origin of a state that is compared with itself as it is now, and then saved whole.
+    key: SessionKey, schema: Schema[S], state: S, tip: Tip | None, known: Baseline | None = None
+) -> Baseline:
+    """The baseline of a state that is compared with itself as it is now, and then saved whole.
 
     Of a session's first state, so that a turn that leaves it alone writes nothing; and of one whose
     model has got new fields since it was saved, for the same reason.
 
     Args:
-        before: the stored document that the state was built from, if it was.
+        known: the stored revision that the state was built from, if it was.
     """
-    before = before or Origin()
-    encoded, nodes, plain = _encoded(key, schema, state, before, max_bytes)
+    known = known or Baseline(tip)
+    _, encoded, nodes = _encoded(key, schema, state, known)
     document = decode(encoded, [node.resolved() for node in nodes])
-    for path, lazy in schema.lazy(state):
-        saved = list_at(document, path)
-        assert saved is not None
-        lazy.saved(value_at(plain, path), saved, before.pages)
-    return Origin(document, tip, True, before.pages, before.spilled)
+    for path, items in schema.lazy(state):
+        for node in nodes:
+            if node.items is items and node.source is not None:
+                saved = list_at(document, path)
+                assert saved is not None
+                node.proof = None if path in schema.eager else items
+                items.saved(node, saved, node.source)
+    return known.with_document(document)
 
 
-def seal_base(
-    key: SessionKey,
-    header: Header,
-    loaded: Loaded,
-    tip: Tip | None,
-    max_bytes: int,
-    without: Collection[bytes] = (),
-) -> Draft:
-    """Seal the document of another revision as it is, for a fork or a rollback."""
-    content = Content(
-        header, loaded.document, None, loaded.fields, {}, loaded.pages, loaded.spilled
-    )
-    return seal_content(key, content, tip, max_bytes, without)
-
-
-def owned_by(owner: SessionKey, loaded: Loaded) -> Loaded:
+def owned_by(owner: SessionKey, known: Baseline) -> Baseline:
     """A revision as another session names it: with the pages of ``owner`` told as such."""
 
     def told(ref: PageRef) -> PageRef:
         anchor = told(ref.anchor) if ref.anchor else None
         return ref._replace(owner=ref.owner or owner, anchor=anchor)
 
-    lists: list[Any] = []
-    encoded = encode(loaded.document, lists)
-    moved = [
+    lists = [
         ItemList(
             run._replace(page=told(run.page)) if isinstance(run, PageRun) else run
             for run in items.runs
         )
-        for items in lists
+        for items in known.lists
     ]
-    spilled = tuple(map(told, loaded.spilled))
-    return loaded._replace(document=decode(encoded, moved), spilled=spilled)
+    document = decode(known.encoded, lists)
+    spilled = tuple(map(told, known.spilled))
+    return known._replace(document=document, lists=tuple(lists), spilled=spilled)
 
 
 def seal_tombstone(key: SessionKey, header: Header, tip: Tip) -> Draft:
     """Seal the end of a session: no document, only the ring of recent writes."""
-    record, after = seal(key, header._replace(kind=Kind.TOMBSTONE), {}, tip, max_bytes=0)
-    return Draft(record, tip.header.write_id, Origin(None, after))
+    record, end = seal(key, header._replace(kind=Kind.TOMBSTONE), {}, tip, max_bytes=0)
+    return Draft(record, tip.header.write_id, Baseline(end))
 
 
-def _check_same(key: SessionKey, document: Any, plain: Any, pages: Pages) -> None:
+def _check_same(key: SessionKey, made: Baseline, encoded: bytes, nodes: Sequence[NewItems]) -> None:
     """Raise unless a document has become what the live state is: no wrong patch is ever stored."""
-    lists: list[Any] = []
-    news: list[Any] = []
-    same = encode(document, lists) == encode(plain, news)
-    if lists and not (same and all(map(is_same, lists, news, repeat(pages)))):
-        same = _same(document, plain, pages)  # lists of the state that are kept as long ones
-    if not same:
+    if made.encoded == encoded and all(map(is_same, made.lists, nodes, repeat(made.pages))):
+        return
+    if not _is_same(made.document, encoded, nodes, made.pages):
         raise AssertionError(f"the patch does not make the document of {key}; please report this")
 
 
-def _same(made: Any, wanted: Any, pages: Pages) -> bool:
+def _is_same(made: Any, encoded: bytes, nodes: Sequence[NewItems], pages: Pages) -> bool:
+    """The same, where some lists of the state are kept as long ones."""
     if isinstance(made, ItemList):
-        if not isinstance(wanted, NewItems):
-            wanted = NewItems([list(map(encode, wanted))])
-        return is_same(made, wanted, pages)
-    if type(made) is dict and type(wanted) is dict:
-        return encode(list(made)) == encode(list(wanted)) and all(
-            _same(value, wanted[name], pages) for name, value in made.items()
+        number = node_number(encoded)
+        new = NewItems([split_array(encoded)]) if number is None else nodes[number]
+        return is_same(made, new, pages)
+    if type(made) is dict:
+        entries = split_map(encoded)
+        return [encode(name) for name in made] == [name for name, _ in entries] and all(
+            _is_same(value, each, nodes, pages)
+            for value, (_, each) in zip(made.values(), entries, strict=True)
         )
-    if type(made) is list and type(wanted) is list:
-        return len(made) == len(wanted) and all(map(_same, made, wanted, repeat(pages)))
-    return encode(made, []) == encode(wanted, [])
+    if type(made) is list and has_nodes(encode(made, [])):
+        items = split_array(encoded)
+        return len(made) == len(items) and all(
+            _is_same(value, each, nodes, pages) for value, each in zip(made, items, strict=True)
+        )
+    return encode(made) == encoded
 
 
 def _encoded(
-    key: SessionKey, schema: Schema[S], state: S, origin: Origin, max_bytes: int
-) -> tuple[bytes, list[NewItems], Any]:
-    """The document of a state, encoded, with its memories apart; and decoded again."""
+    key: SessionKey, schema: Schema[S], state: S, known: Baseline
+) -> tuple[Any, bytes, list[NewItems]]:
+    """The document of a state: as it was dumped, and encoded, with its memories apart."""
     nodes: list[Any] = []
     try:
-        encoded = encode(schema.dump(state, key, origin.document), nodes)
-        plain = decode(encoded, nodes)
+        dumped = schema.dump(state, key, known.document)
+        return dumped, encode(dumped, nodes), nodes
     except CheckpointError:
         raise
     except Exception as exc:
         # The state's own serializers run in here, and may raise anything.
         found = unencodable(state) or Difference([], f"it cannot be dumped ({exc})")
         raise _not_serializable(key, found) from exc
-    _check_size(key, "state", len(encoded) + sum(node.size() for node in nodes), max_bytes)
-    return encoded, nodes, plain
+
+
+def _size(encoded: bytes, nodes: Sequence[NewItems], known: Baseline, max_bytes: int) -> int:
+    """Encoded bytes of a state, or of what is loaded of it."""
+    new = len(encoded) + sum([node.size() for node in nodes])
+    tip = known.tip
+    at_most = new + (tip.base_raw + tip.patch_raw if tip else 0)
+    at_most += sum([len(page.raw) for page in known.pages.values()])
+    if at_most <= max_bytes:  # nearly always: no need to look closer
+        return at_most
+    return new + sum(node.items.size_left() for node in nodes if node.items)  # type: ignore[no-any-return]
 
 
 def _check_size(key: SessionKey, what: str, size: int, max_bytes: int) -> None:
@@ -338,12 +310,26 @@ def _check_size(key: SessionKey, what: str, size: int, max_bytes: int) -> None:
 
 
 def _prove(
-    key: SessionKey, schema: Schema[S], state: S, encoded: bytes, nodes: list[NewItems]
-) -> None:
-    """Raise unless a cold replica would build from this document what the state is now."""
+    key: SessionKey,
+    schema: Schema[S],
+    state: S,
+    dumped: Any,
+    encoded: bytes,
+    nodes: Sequence[NewItems],
+) -> tuple[tuple[Path, NewItems], ...]:
+    """Raise unless a cold replica would build from this document what the state is now.
+
+    Returns:
+        What is saved of the state's memories, with the path of each.
+    """
+    if schema.is_exact(dumped):
+        return ()
+    memories = schema.lazy(state)
+    taken = [(path, node) for path, items in memories for node in nodes if node.items is items]
     try:
-        # A copy of its own: the model's validators may change what they are given.
-        rebuilt = schema.build(decode(encoded, [node.live() for node in nodes]))
+        eager = [node for path, node in taken if path in schema.eager]
+        parts = [list(node) if node in eager else node for node in nodes]
+        rebuilt = schema.build(decode(encoded, parts))
         found = difference(state, rebuilt)
     except InvalidState as exc:
         reason = f"the model itself would refuse it on restore: {exc.args[0]}"
@@ -352,11 +338,15 @@ def _prove(
         ) from exc
     except RecursionError as exc:
         raise _not_serializable(key, Difference([], "nested too deep")) from exc
-    except DecodeError as exc:  # of an item of a memory
+    except DecodeError as exc:
         found = unencodable(state) or Difference([], f"it cannot be decoded ({exc})")
         raise _not_serializable(key, found) from exc
     if found:
         raise _not_serializable(key, found)
+    proofs = dict(schema.lazy(rebuilt))
+    for path, node in taken:
+        node.proof = None if path in schema.eager else proofs[path]
+    return tuple(taken)
 
 
 def _proven_result(key: SessionKey, result: dict[int, Any], max_bytes: int) -> dict[int, Any]:

@@ -20,8 +20,8 @@ from checkpoint.labels import attachment_name
 from checkpoint.options import Options
 from checkpoint.origins import Lineage
 from checkpoint.record import Kind, read_header
-from checkpoint.segment import Tip
-from checkpoint.serializer import Draft, Origin
+from checkpoint.segment import Baseline, Tip
+from checkpoint.serializer import Draft
 from checkpoint.snapshot import Restored, SessionInfo, Snapshot, from_micros
 from checkpoint.store import AsyncStore
 from checkpoint.waiting import async_sleep, async_value
@@ -226,9 +226,9 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
             {'memory': ['hi']}
         """
         key = self._engine.key(session_id)
-        begun = await self._engine.restore(key, revision, window)
-        assert begun.header is not None  # it was loaded
-        return Restored(begun.state, Snapshot.of(*key, begun.header), begun.agent)
+        begun = await self._engine.begin(key, revision, window=window)
+        header = begun.lineage.known.header
+        return Restored(begun.state, Snapshot.of(*key, header), begun.agent)
 
     async def save(
         self, session_id: str, state: S, *, parent: Snapshot | None = None, branch: bool = False
@@ -289,11 +289,11 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
         captured = await self._engine.capture(state)
 
         def whole(tip: Tip | None) -> Draft | None:
-            return self._engine.plan(key, captured, Origin(), tip, self._engine.header(tip))
+            return self._engine.plan(key, captured, Baseline(), tip, self._engine.header(tip))
 
         sent = await self._engine.replace_head(key, whole)
         assert sent is not None  # a state without an origin is always saved
-        self._engine.origins.remember(state, Lineage(key, sent.origin))
+        self._engine.origins.remember(state, Lineage(key, sent.after))
         log.warning("overwritten", session_id=session_id, revision=sent.record.revision)
         return Snapshot.of(*key, sent.tip.header)
 

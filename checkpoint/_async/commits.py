@@ -21,7 +21,7 @@ from checkpoint.errors import (
 from checkpoint.ids import SessionKey
 from checkpoint.pages import PageData
 from checkpoint.record import Header, Kind, read_header
-from checkpoint.segment import Loaded, Tip, read, survey
+from checkpoint.segment import Baseline, Tip, read, survey
 from checkpoint.serializer import Draft
 from checkpoint.snapshot import from_micros
 from checkpoint.store import AsyncStore, Commit, Head, Page, Segment
@@ -40,8 +40,8 @@ async def load(
     key: SessionKey,
     revision: int | None,
     max_bytes: int,
-    known: Loaded | None = None,
-) -> Loaded | None:
+    known: Baseline | None = None,
+) -> Baseline | None:
     """Read and verify a revision (the newest, if None); None when there never was a session.
 
     Args:
@@ -87,12 +87,12 @@ async def load(
     except PagesGone:
         return await load(store, key, revision, max_bytes)
     loaded = stored.build(key, pages)
-    return loaded._replace(tip=loaded.tip._replace(epoch=head.epoch))
+    return loaded._replace(tip=loaded.end._replace(epoch=head.epoch))
 
 
-def _newer(key: SessionKey, segment: Segment, known: Loaded, max_bytes: int) -> Loaded | None:
+def _newer(key: SessionKey, segment: Segment, known: Baseline, max_bytes: int) -> Baseline | None:
     """What was known, with the records sent after it; None when they do not go on from it."""
-    head, tip = segment.head, known.tip
+    head, tip = segment.head, known.end
     if head.epoch != tip.epoch:  # its records may have been written anew
         return None
     if head.write_id == tip.header.write_id:

@@ -29,19 +29,10 @@ from checkpoint.hydrator import hydrate, wanted
 from checkpoint.ids import SessionKey
 from checkpoint.labels import attachment_name, label_attachment
 from checkpoint.origins import Lineage
-from checkpoint.pages import PageData
 from checkpoint.paginate import AnchorNeeded
 from checkpoint.record import Header, Kind
-from checkpoint.segment import Loaded, Tip
-from checkpoint.serializer import (
-    Draft,
-    Origin,
-    owned_by,
-    plan,
-    seal_base,
-    seal_content,
-    seal_tombstone,
-)
+from checkpoint.segment import Baseline, Tip
+from checkpoint.serializer import Draft, owned_by, plan, seal_save, seal_tombstone
 from checkpoint.snapshot import Snapshot
 from checkpoint.waiting import async_sleep, async_value
 
@@ -70,7 +61,7 @@ class AsyncEngine(AsyncLoader[S]):
         """
         if parent is None:
             known = self.origins.get(subject, key)
-            return known or Lineage(key, Origin(tip=await self.absent(key)))
+            return known or Lineage(key, Baseline(await self.absent(key)))
         if (parent.namespace, parent.session_id) != key:
             raise InvalidOption(
                 f"the parent is a snapshot of session {parent.session_id!r} in namespace "
@@ -87,12 +78,14 @@ class AsyncEngine(AsyncLoader[S]):
         while True:
             try:
                 pages = dict(loaded.pages)
-                await self._fetch(key, loaded.tip, wanted(loaded.document), pages)
+                await self._fetch(key, loaded, wanted(loaded), pages)
                 break
             except PagesGone:
                 loaded = await self.load(key, parent.revision)
-        schema, max_bytes = self.options.schema, self.options.max_bytes
-        return Lineage(key, hydrate(key, loaded._replace(pages=pages), schema, max_bytes)[1])
+        schema, cache = self.options.schema, self.options.cache
+        loaded = loaded._replace(pages=pages)
+        source = self.source(key, loaded)
+        return Lineage(key, hydrate(key, loaded, schema, None, source, cache)[1])
 
     async def save(
         self,
@@ -108,13 +101,13 @@ class AsyncEngine(AsyncLoader[S]):
         A branch goes on the head, whatever it is; anything else only on the origin.
         """
         await self._settle(lineage)
-        before = lineage.origin.tip
+        before = lineage.known.tip
         for attempt in range(_ATTEMPTS):
-            origin = lineage.origin
-            tip = await self._head_for_branch(lineage) if branch else origin.tip
-            header = self.header(tip, parent=origin.tip, turn_id=turn_id)
-            plan = partial(self.plan, lineage.key, state, origin, tip, header, result)
-            lineage.pending = await self._anchored(lineage.key, tip, origin.pages, plan)
+            known = lineage.known
+            tip = await self._head_for_branch(lineage) if branch else known.tip
+            header = self.header(tip, parent=known.tip, turn_id=turn_id)
+            plan = partial(self.plan, lineage.key, state, known, tip, header, result)
+            lineage.pending = await self._anchored(lineage.key, tip, known, plan)
             try:
                 await self._settle(lineage, planned=True)
                 break
@@ -122,7 +115,7 @@ class AsyncEngine(AsyncLoader[S]):
                 if not branch or attempt + 1 == _ATTEMPTS:
                     raise
             await async_sleep(_pause(attempt))
-        saved, after = lineage.origin.saved, lineage.origin.tip
+        saved, after = lineage.known.saved, lineage.known.tip
         if self.options.retention is not None and before and after and before is not after:
             from checkpoint._async.maintenance import after_save
 
@@ -130,8 +123,8 @@ class AsyncEngine(AsyncLoader[S]):
         return saved
 
     async def _head_for_branch(self, lineage: Lineage) -> Tip | None:
-        mine = lineage.origin.tip
-        if lineage.origin.saved is None or mine is None:
+        mine = lineage.known.tip
+        if lineage.known.saved is None or mine is None:
             return mine
         head = await self.tip(lineage.key)
         if head is None or head.header.kind is Kind.TOMBSTONE:
@@ -172,33 +165,32 @@ class AsyncEngine(AsyncLoader[S]):
                 lineage.pending = sealed
             draft, sent_before = sealed, False
         if lineage.pending is draft:  # another task may have settled it, and gone on
-            if lineage.origin.saved is None:
+            if lineage.known.saved is None:
                 self.options.watch.saw_created(lineage.key.session_id)
-            draft.stored()
-            lineage.origin, lineage.pending = draft.origin, None
+            draft.stored(self.source(lineage.key, draft.after), self.options.cache)
+            lineage.known, lineage.pending = draft.after, None
 
     async def _sealed_again(self, key: SessionKey, draft: Draft) -> Draft:
         """The same save on the same head, of which the epoch moved since."""
-        content = draft.content
-        tip: Tip | None
-        if content is not None and content.operations is not None:
-            tip = (await self.load(key, None)).tip  # its records may have been written anew
-        else:
-            tip = await self.tip(key)
+        header, wanted = draft.header, draft.wanted
+        tip = await self.tip(key)
+        if draft.operations is not None:
+            tip = (await self.load(key, None)).end  # its records may have been written anew
         if tip is None or tip.header.write_id != draft.guard:
             raise conflict(key, draft.tip.header.parent_revision, tip.header if tip else None)
-        if content is None:
+        if header is None or wanted is None:
             return seal_tombstone(key, draft.tip.header, tip)
-        content = content._replace(spilled=())  # the pages of big values may be gone by now
-        if content.header.parent_write_id not in (b"", draft.guard):  # a branch
+        wanted = wanted._replace(spilled=())  # the pages of big values may be gone by now
+        if header.parent_write_id not in (b"", draft.guard):  # a branch
             # Its pages are safe as in _head_for_branch, if its parent was not what was taken out.
-            await self.load(key, content.header.parent_revision)
-        seal = partial(seal_content, key, content, tip, self.options.max_bytes)
-        sealed = await self._anchored(key, tip, content.pages, seal)
-        return sealed._replace(left=draft.left)
+            await self.load(key, header.parent_revision)
+        limit = self.options.max_bytes
+        seal = partial(seal_save, key, header, wanted, draft.operations, tip, limit)
+        sealed = await self._anchored(key, tip, wanted, seal)
+        return sealed._replace(memories=draft.memories)
 
     async def _anchored(
-        self, key: SessionKey, tip: Tip | None, pages: dict[bytes, PageData], seal: Callable[..., D]
+        self, key: SessionKey, tip: Tip | None, known: Baseline, seal: Callable[..., D]
     ) -> D:
         """What ``seal`` makes, with the page at hand that it compresses new pages against.
 
@@ -211,7 +203,7 @@ class AsyncEngine(AsyncLoader[S]):
             except AnchorNeeded as exc:
                 assert tip is not None  # somebody wrote that page
                 try:
-                    await self._fetch(key, tip, [exc.page], pages)
+                    await self._fetch(key, Baseline(tip), [exc.page], known.pages)
                 except (PagesGone, Damaged, UnsupportedFormat, StateTooLarge):
                     unreadable.add(exc.page.id)  # new pages do without it
 
@@ -243,7 +235,7 @@ class AsyncEngine(AsyncLoader[S]):
         self,
         key: SessionKey,
         state: S,
-        origin: Origin,
+        known: Baseline,
         tip: Tip | None,
         header: Header,
         result: dict[int, Any] | None = None,
@@ -255,7 +247,7 @@ class AsyncEngine(AsyncLoader[S]):
             self.options.schema,
             state,
             header,
-            origin=origin,
+            known=known,
             tip=tip,
             result=result,
             max_bytes=self.options.max_bytes,
@@ -284,7 +276,7 @@ class AsyncEngine(AsyncLoader[S]):
         return sealed
 
     async def copy(
-        self, key: SessionKey, loaded: Loaded, source: tuple[str, int], tip: Tip | None
+        self, key: SessionKey, loaded: Baseline, source: tuple[str, int], tip: Tip | None
     ) -> Snapshot:
         """Save another revision's document as it is, in its own schema, on a segment.
 
@@ -294,8 +286,9 @@ class AsyncEngine(AsyncLoader[S]):
         header = self.header(tip, source=source)._replace(schema=loaded.header.schema)
         if source[0] != key.session_id:
             loaded = owned_by(SessionKey(key.namespace, source[0]), loaded)
-        seal = partial(seal_base, key, header, loaded, tip, self.options.max_bytes)
-        draft = await self._anchored(key, tip, loaded.pages, seal)
+        limit = self.options.max_bytes
+        seal = partial(seal_save, key, header, loaded._replace(result={}), None, tip, limit)
+        draft = await self._anchored(key, tip, loaded, seal)
         await self._send(key, draft)
         return Snapshot.of(*key, draft.tip.header)
 
@@ -313,10 +306,10 @@ class AsyncEngine(AsyncLoader[S]):
     async def _send(self, key: SessionKey, draft: Draft, *, sent_before: bool = False) -> None:
         started = time.perf_counter()
         await send(self.store, key, draft, self.options.clock, sent_before=sent_before)
-        if (written := draft.as_loaded()) is None:
+        if draft.after.saved is None:
             self.options.cache.drop(key)
         else:
-            self.options.cache.put(key, written)
+            self.options.cache.put(key, draft.for_others())
         log.debug(
             "saved",
             session_id=key.session_id,

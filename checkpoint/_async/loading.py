@@ -23,17 +23,15 @@ from checkpoint.errors import (
 from checkpoint.hydrator import check_window, hydrate, plain, wanted
 from checkpoint.ids import SessionKey, check_id
 from checkpoint.labels import read_labels
+from checkpoint.lazy import Source
 from checkpoint.options import Options
 from checkpoint.origins import Lineage, Origins
 from checkpoint.pages import PageData
-from checkpoint.record import Header, Kind, PageRef, Recent
-from checkpoint.segment import Loaded, Tip, read, survey
-from checkpoint.serializer import (
-    unsaved,
-)
+from checkpoint.record import Kind, PageRef, Recent
+from checkpoint.segment import Baseline, Tip, read, survey
+from checkpoint.serializer import unsaved
 from checkpoint.store import AsyncStore
 from checkpoint.waiting import async_value
-from checkpoint.window import Source
 
 S = TypeVar("S")
 
@@ -44,7 +42,6 @@ class Begun(NamedTuple, Generic[S]):
     state: S
     agent: Any
     lineage: Lineage
-    header: Header | None = None
     replayed: bool = False
     result: Any = None
 
@@ -60,7 +57,7 @@ class AsyncLoader(Generic[S]):
     def key(self, session_id: str) -> SessionKey:
         return SessionKey(self.options.namespace, check_id(session_id, "session id"))
 
-    async def load(self, key: SessionKey, revision: int | str | None) -> Loaded:
+    async def load(self, key: SessionKey, revision: int | str | None) -> Baseline:
         """A revision by number or label, that has a state."""
         if isinstance(revision, str):
             revision = await self._labelled(key, revision)
@@ -75,7 +72,7 @@ class AsyncLoader(Generic[S]):
             raise _deleted(key)
         return loaded
 
-    async def _load(self, key: SessionKey, revision: int | None = None) -> Loaded | None:
+    async def _load(self, key: SessionKey, revision: int | None = None) -> Baseline | None:
         """A revision by its number, or the newest, from the cache if it is there still."""
         cache = self.options.cache
         known = cache.get(key) if revision is None else None
@@ -90,20 +87,20 @@ class AsyncLoader(Generic[S]):
             loaded = await self.load(key, revision)
             pages = dict(loaded.pages)
             try:
-                await self._fetch(key, loaded.tip, wanted(loaded.document), pages)
+                await self._fetch(key, loaded, wanted(loaded), pages)
             except PagesGone:
                 continue
-            return plain(loaded.document, pages)
+            return plain(loaded, pages)
 
     async def _fetch(
         self,
         key: SessionKey,
-        tip: Tip,
+        known: Baseline,
         refs: Sequence[PageRef],
         pages: dict[bytes, PageData],
     ) -> None:
-        limit, revision = self.options.max_bytes, tip.header.revision
-        await fetch(self.store, key, refs, pages, limit, revision, tip.epoch)
+        limit, revision = self.options.max_bytes, known.header.revision
+        await fetch(self.store, key, refs, pages, limit, revision, known.end.epoch)
 
     async def tip(self, key: SessionKey) -> Tip | None:
         """What is at the head; None when there never was a session.
@@ -135,85 +132,35 @@ class AsyncLoader(Generic[S]):
             raise conflict(key, 0, tip.header)
         return tip
 
-    async def restore(
-        self, key: SessionKey, revision: int | str | None = None, window: int | None = None
-    ) -> Begun[S]:
-        """The state and the agent of a revision, or the newest."""
-        check_window(window, self.options.schema)
-        while True:
-            loaded = await self.load(key, revision)
-            try:
-                return await self._restored(key, loaded, window)
-            except PagesGone:
-                continue
-
-    async def _restored(self, key: SessionKey, loaded: Loaded, window: int | None) -> Begun[S]:
-        """Build the state and the agent of what was loaded, and remember where they came from."""
-        started = time.perf_counter()
-        schema, max_bytes = self.options.schema, self.options.max_bytes
-        pages = dict(loaded.pages)
-        paths = () if window is None else schema.memories
-        needed = wanted(loaded.document, paths, window or 0)
-        refs = [ref for ref in needed if ref.id not in pages]
-        if refs:
-            await self._fetch(key, loaded.tip, needed, pages)
-        loaded = loaded._replace(pages=pages)
-        if refs:
-            self.options.cache.put_pages(key, loaded)
-        source = self._source(key, loaded) if window is not None else None
-        state, origin = hydrate(key, loaded, schema, max_bytes, window, source)
-        begun = await self._begun(state, Lineage(key, origin), loaded.header)
-        self.options.watch.saw_restored()
-        log.debug(
-            "restored",
-            session_id=key.session_id,
-            revision=loaded.header.revision,
-            writer=str(loaded.header.writer),
-            bytes=loaded.tip.base_bytes + loaded.tip.patch_bytes,
-            records=loaded.tip.patches + 1,
-            pages=len(refs),
-            milliseconds=round((time.perf_counter() - started) * 1000, 3),
-        )
-        return begun
-
-    def _source(self, key: SessionKey, loaded: Loaded) -> Source:
-        """Where a windowed memory gets the items from that it was restored without."""
-
-        async def fetch_later(refs: Sequence[PageRef], pages: dict[bytes, PageData]) -> None:
-            try:
-                await self._fetch(key, loaded.tip, refs, pages)
-            except PagesGone as exc:
-                raise RevisionPruned(
-                    "the items asked for were removed after this state was restored; restore the "
-                    "session again",
-                    **key._asdict(),
-                    revision=loaded.header.revision,
-                ) from exc
-
-        return Source(key, loaded.header.revision, (), loaded.pages, fetch_later)
-
     async def begin(
         self,
         key: SessionKey,
-        turn_id: str | None,
-        new: Callable[[], S] | None,
-        window: int | None,
+        revision: int | str | None = None,
+        *,
+        window: int | None = None,
+        turn_id: str | None = None,
+        new: Callable[[], S] | None = None,
     ) -> Begun[S]:
-        """The state a turn starts with: the newest, a new one, or that which it left before."""
-        schema, max_bytes = self.options.schema, self.options.max_bytes
-        check_window(window, schema)
+        """The state and the agent of a revision, or of the newest; or what a turn starts with.
+
+        Args:
+            turn_id: of a turn that may have been saved before: then the state as it left it.
+            new: makes the first state of a session that has none; None where it must have one.
+        """
+        check_window(window, self.options.schema)
         while True:
-            loaded = await self._load(key)
-            if loaded is None or loaded.header.kind is Kind.TOMBSTONE:
-                state: S = await async_value((new or schema.new)())
-                origin = unsaved(key, schema, state, loaded.tip if loaded else None, max_bytes)
-                return await self._begun(state, Lineage(key, origin), None)
-            earlier = [w for w in loaded.tip.recent if turn_id is not None and w.turn_id == turn_id]
-            result = loaded.result
+            known = await (self.load(key, revision) if new is None else self._load(key))
+            if known is None or known.saved is None:
+                assert new is not None
+                state: S = await async_value(new())
+                first = unsaved(key, self.options.schema, state, known.tip if known else None)
+                return await self._begun(state, Lineage(key, first))
+            earlier = [w for w in known.end.recent if turn_id is not None and w.turn_id == turn_id]
+            result = known.result
             try:
-                if earlier and earlier[-1].revision != loaded.header.revision:
-                    loaded, result = await self._left_by(key, earlier[-1], loaded)
-                begun = await self._restored(key, loaded, window)
+                if earlier and earlier[-1].revision != known.header.revision:
+                    known, result = await self._left_by(key, earlier[-1], known)
+                begun = await self._restored(key, known, window)
             except PagesGone:
                 continue
             if not earlier:
@@ -221,9 +168,51 @@ class AsyncLoader(Generic[S]):
             # A copy: what is kept in the cache must not be changed by a caller.
             return begun._replace(replayed=True, result=decode(encode(result.get(RESULT))))
 
+    async def _restored(self, key: SessionKey, known: Baseline, window: int | None) -> Begun[S]:
+        """Build the state and the agent of a revision, and remember where they came from."""
+        started = time.perf_counter()
+        schema, cache = self.options.schema, self.options.cache
+        pages = dict(known.pages)
+        needed = wanted(known, () if window is None else schema.memories, window or 0)
+        refs = [ref for ref in needed if ref.id not in pages]
+        known = known._replace(pages=pages)
+        if refs:
+            await self._fetch(key, known, needed, pages)
+            cache.put_pages(key, known)
+        state, known = hydrate(key, known, schema, window, self.source(key, known), cache)
+        begun = await self._begun(state, Lineage(key, known))
+        self.options.watch.saw_restored()
+        log.debug(
+            "restored",
+            session_id=key.session_id,
+            revision=known.header.revision,
+            writer=str(known.header.writer),
+            bytes=known.end.base_bytes + known.end.patch_bytes,
+            records=known.end.patches + 1,
+            pages=len(refs),
+            milliseconds=round((time.perf_counter() - started) * 1000, 3),
+        )
+        return begun
+
+    def source(self, key: SessionKey, known: Baseline) -> Source:
+        """Where a memory gets the items from that its state was restored without."""
+
+        async def fetch_later(refs: Sequence[PageRef], pages: dict[bytes, PageData]) -> None:
+            try:
+                await self._fetch(key, known, refs, pages)
+            except PagesGone as exc:
+                raise RevisionPruned(
+                    "the items asked for were removed after this state was restored; restore the "
+                    "session again",
+                    **key._asdict(),
+                    revision=known.header.revision,
+                ) from exc
+
+        return Source(key, known.header.revision, known.pages, fetch_later)
+
     async def _left_by(
-        self, key: SessionKey, turn: Recent, newest: Loaded
-    ) -> tuple[Loaded, dict[int, Any]]:
+        self, key: SessionKey, turn: Recent, newest: Baseline
+    ) -> tuple[Baseline, dict[int, Any]]:
         """The revision that a turn left, and its result; the newest, where that was removed."""
         try:
             loaded = await self.load(key, turn.revision)
@@ -233,11 +222,11 @@ class AsyncLoader(Generic[S]):
             return newest, {} if turn.result is None else {RESULT: decode(turn.result)}
         return loaded, loaded.result
 
-    async def _begun(self, state: S, lineage: Lineage, header: Header | None) -> Begun[S]:
+    async def _begun(self, state: S, lineage: Lineage) -> Begun[S]:
         adapter = self.options.adapter
         agent = await async_value(adapter.build(state)) if adapter else None
         self.origins.remember(agent if adapter else state, lineage)
-        return Begun(state, agent, lineage, header)
+        return Begun(state, agent, lineage)
 
     async def labels(self, key: SessionKey) -> dict[str, int]:
         """Labels of a session and the revisions they name."""

@@ -15,7 +15,7 @@ from checkpoint.hydrator import wanted
 from checkpoint.ids import SessionKey
 from checkpoint.pins import Pin, is_undecided, read_pins, seal_pin, shared_pages
 from checkpoint.retention import Base
-from checkpoint.segment import Loaded, Tip
+from checkpoint.segment import Baseline, Tip
 from checkpoint.snapshot import Snapshot
 from checkpoint.store import Attachment, Head
 
@@ -61,10 +61,10 @@ async def fork(
 
 
 def _pins(
-    source: SessionKey, target: SessionKey, tip: Tip | None, loaded: Loaded, now: int
+    source: SessionKey, target: SessionKey, tip: Tip | None, loaded: Baseline, now: int
 ) -> list[tuple[SessionKey, Attachment]]:
     """The pins that a fork needs, each with the session that it is for."""
-    pages = [*wanted(loaded.document), *loaded.spilled]
+    pages = [*wanted(loaded), *loaded.spilled]
     parent = tip.header.write_id if tip else b""
     return [
         (owner, seal_pin(owner, os.urandom(16), target, parent, now, ids))
@@ -72,14 +72,14 @@ def _pins(
     ]
 
 
-async def _is_as_loaded(engine: AsyncEngine[Any], source: SessionKey, loaded: Loaded) -> bool:
+async def _is_as_loaded(engine: AsyncEngine[Any], source: SessionKey, loaded: Baseline) -> bool:
     """Whether a revision is there, and nothing was taken out of its session since it was loaded.
 
     A number is never used again, so it is the revision that was loaded.
     """
     number = loaded.header.revision
     segment = await engine.store.read(source, number, number - 1)
-    return bool(segment and segment.records and segment.head.epoch == loaded.tip.epoch)
+    return bool(segment and segment.records and segment.head.epoch == loaded.end.epoch)
 
 
 async def let_go(engine: AsyncEngine[Any], owner: SessionKey, target: SessionKey) -> bool:

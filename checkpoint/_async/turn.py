@@ -37,7 +37,7 @@ class AsyncTurn(Generic[S]):
     ) -> None:
         self._engine = engine
         self._key = key
-        self._new = new
+        self._new = new or engine.options.schema.new
         self._window = window
         self._begun: Begun[S] | None = None
         self._state: S | None = None
@@ -83,9 +83,10 @@ class AsyncTurn(Generic[S]):
         if self._begun is not None:
             raise InvalidOption("a turn is entered once; make another with turn()")
         self._begun = begun = await self._engine.begin(
-            self._key, self.turn_id, self._new, self._window
+            self._key, window=self._window, turn_id=self.turn_id, new=self._new
         )
-        self._state, self._at, self.replayed = begun.state, begun.header, begun.replayed
+        self._state, self.replayed = begun.state, begun.replayed
+        self._at = begun.lineage.known.saved
         return self
 
     async def __aexit__(

@@ -39,7 +39,7 @@ class Turn(Generic[S]):
     ) -> None:
         self._engine = engine
         self._key = key
-        self._new = new
+        self._new = new or engine.options.schema.new
         self._window = window
         self._begun: Begun[S] | None = None
         self._state: S | None = None
@@ -84,8 +84,11 @@ class Turn(Generic[S]):
     def __enter__(self) -> Turn[S]:
         if self._begun is not None:
             raise InvalidOption("a turn is entered once; make another with turn()")
-        self._begun = begun = self._engine.begin(self._key, self.turn_id, self._new, self._window)
-        self._state, self._at, self.replayed = begun.state, begun.header, begun.replayed
+        self._begun = begun = self._engine.begin(
+            self._key, window=self._window, turn_id=self.turn_id, new=self._new
+        )
+        self._state, self.replayed = begun.state, begun.replayed
+        self._at = begun.lineage.known.saved
         return self
 
     def __exit__(

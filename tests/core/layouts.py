@@ -11,7 +11,7 @@ from checkpoint.diff import applied, diff
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList
 from checkpoint.pages import PageData, open_page
-from checkpoint.paginate import AnchorNeeded, Layout, paginate
+from checkpoint.paginate import AnchorNeeded, Paginator
 from checkpoint.record import Header, Kind, PageRef, SchemaId, Writer, header_to_map
 
 from .lists import Pages, with_lists
@@ -67,20 +67,20 @@ class Session:
     def save(self, new: Any) -> Written:
         document = self.edited(new)
         nonce = next(self._nonces).to_bytes(8, "big")
-        layout = self._layout(document, nonce)
+        layout, document, laid = self._layout(document, nonce)
         pages = {
-            id: PageData(open_page(KEY, id, data, 10**9, self._anchor(layout, id)))
+            id: PageData(open_page(KEY, id, data, 10**9, self._anchor(layout, laid, id)))
             for id, data in layout.written.items()
         }
         assert {id: page.raw for id, page in pages.items()} == {
-            id: page.raw for id, page in layout.pages.items()
+            id: page.raw for id, page in layout.made.items()
         }
         assert all(id.startswith(nonce) for id in pages)
         self.pages |= pages
         self.at_hand |= pages
-        self.document, self.spilled = layout.document, layout.spilled
+        self.document, self.spilled = document, tuple(layout.spilled)
         assert encode(with_lists(self.document, self.pages)) == encode(new)
-        body, named = base_body(layout.stored, {}, {})
+        body, named = base_body(laid, {}, {})
         raw = encode(body)
         stored = read_body(Kind.BASE, raw, named).build(
             {ref.id: self.pages[ref.id] for ref in named}
@@ -90,19 +90,20 @@ class Session:
         header = Header(1, Kind.BASE, b"", 0, Writer("", 0), SchemaId("", 0), pages=named)
         return Written(len(raw), pages, named, len(encode(header_to_map(header))))
 
-    def _layout(self, document: Any, nonce: bytes) -> Layout:
+    def _layout(self, document: Any, nonce: bytes) -> tuple[Paginator, Any, Any]:
         while True:
+            layout = Paginator(KEY, nonce, 1, self.at_hand, self.spilled)
             try:
-                return paginate(KEY, document, nonce, 1, self.at_hand, self.spilled)
+                return layout, *layout.lay(document)
             except AnchorNeeded as exc:
                 self.at_hand[exc.page.id] = self.pages[exc.page.id]
 
-    def _anchor(self, layout: Layout, id: bytes) -> bytes:
-        ref = next((ref for ref in base_body(layout.stored, {}, {})[1] if ref.id == id), None)
+    def _anchor(self, layout: Paginator, laid: Any, id: bytes) -> bytes:
+        ref = next((ref for ref in base_body(laid, {}, {})[1] if ref.id == id), None)
         if ref is None or ref.anchor is None:
             return b""
         assert ref.anchor.anchor is None
-        return (layout.pages.get(ref.anchor.id) or self.pages[ref.anchor.id]).raw
+        return (layout.made.get(ref.anchor.id) or self.pages[ref.anchor.id]).raw
 
     def window(self) -> None:
         """Forget all pages but those of big values, as a state restored with a window does."""

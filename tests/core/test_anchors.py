@@ -9,7 +9,7 @@ import pytest
 from checkpoint.codec import encode
 from checkpoint.ids import SessionKey
 from checkpoint.items import PageRun
-from checkpoint.paginate import AnchorNeeded, paginate
+from checkpoint.paginate import AnchorNeeded, Paginator
 from checkpoint.record import PageRef
 
 from .layouts import ANCHORED, KEY, Session, message, messages
@@ -33,7 +33,7 @@ def test_pages_of_a_list_are_in_groups_with_an_anchor_at_their_start() -> None:
 def needed(document: Any, without: set[bytes]) -> PageRef | None:
     """The page that a layout of it needs at hand to compress a new one against."""
     try:
-        paginate(KEY, document, b"8 bytes.", 1, {}, (), without)
+        Paginator(KEY, b"8 bytes.", 1, {}, (), without).lay(document)
     except AnchorNeeded as exc:
         return exc.page
     return None
@@ -52,8 +52,9 @@ def test_a_session_that_grows_in_windows_asks_for_one_anchor_now_and_then() -> N
             assert anchor in anchors(session)
             assert anchor.anchor is None
             assert needed(document, {anchor.id}) is None
-            layout = paginate(KEY, document, b"8 bytes.", 1, {}, (), without={anchor.id})
-            new = [run.page for run in layout.document["memory"].runs if isinstance(run, PageRun)]
+            layout = Paginator(KEY, b"8 bytes.", 1, {}, (), without={anchor.id})
+            laid, _ = layout.lay(document)
+            new = [run.page for run in laid["memory"].runs if isinstance(run, PageRun)]
             assert all(ref.anchor != anchor for ref in new if ref.id in layout.written)
         session.save({"memory": expected})
     assert 0 < asked <= 15
@@ -68,8 +69,8 @@ def test_pages_of_another_session_are_no_anchors_here() -> None:
         for run in lists.runs
     ]
     lists.splice(200, 0, [encode(message(n)) for n in range(100)])
-    layout = paginate(KEY, {"memory": lists}, b"8 bytes.", 1, session.pages, ())
-    new = [run.page for run in layout.document["memory"].runs if isinstance(run, PageRun)]
+    laid, _ = Paginator(KEY, b"8 bytes.", 1, session.pages, ()).lay({"memory": lists})
+    new = [run.page for run in laid["memory"].runs if isinstance(run, PageRun)]
     mine = [ref for ref in new if ref.owner is None]
     assert mine
     assert mine[0].anchor is None

@@ -12,14 +12,14 @@ from checkpoint.cache import Cache
 from checkpoint.ids import SessionKey
 from checkpoint.pages import PageData
 from checkpoint.record import Header, Kind, PageRef, SchemaId, Writer
-from checkpoint.segment import Loaded, read, seal
+from checkpoint.segment import Baseline, read, seal
 
 
 def key(name: object) -> SessionKey:
     return SessionKey("default", str(name))
 
 
-def loaded(size: int, pages: dict[bytes, int] | None = None, spilled: bytes = b"") -> Loaded:
+def loaded(size: int, pages: dict[bytes, int] | None = None, spilled: bytes = b"") -> Baseline:
     """A session of a text of this size, and pages of these sizes; one may be of a big value."""
     body, _ = base_body({"text": "x" * size}, {}, {})
     header = Header(1, Kind.BASE, b"w" * 16, 0, Writer("host", 1), SchemaId("dict", 0))
@@ -30,7 +30,7 @@ def loaded(size: int, pages: dict[bytes, int] | None = None, spilled: bytes = b"
     return found._replace(pages=made, spilled=refs)
 
 
-def size_of(what: Loaded) -> int:
+def size_of(what: Baseline) -> int:
     """What a session takes, found out by the smallest cache that keeps it."""
     low, high = 1, 10**7
     while low < high:

@@ -17,7 +17,7 @@ from checkpoint.bodies import DOCUMENT, FIELDS, OPERATIONS
 from checkpoint.codec import encode
 from checkpoint.ids import SessionKey
 from checkpoint.record import Header, Kind, Recent, Record, SchemaId, header_to_map, read_header
-from checkpoint.segment import MAX_PATCHES, RING, Loaded, Tip, read, seal
+from checkpoint.segment import MAX_PATCHES, RING, Baseline, Tip, read, seal
 
 from ..strategies import DICT_STATES, examples
 
@@ -46,7 +46,7 @@ def base_of(document: Any = None) -> dict[int, Any]:
     return {DOCUMENT: encode({} if document is None else document), FIELDS: {}}
 
 
-def loaded(records: list[Record]) -> Loaded:
+def loaded(records: list[Record]) -> Baseline:
     """What a segment is read as."""
     return read(KEY, records, LIMIT).build(KEY, {})
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from checkpoint.codec import encode
 from checkpoint.items import ItemList, PageRun
-from checkpoint.paginate import paginate
+from checkpoint.paginate import Paginator
 
 from ..strategies import SCALARS, edits, examples
 from .layouts import KEY, PAGE, Session, message, messages
@@ -218,9 +218,10 @@ def test_a_page_that_is_not_at_hand_is_never_gathered() -> None:
         session.at_hand |= session.pages
         document = session.edited({"memory": expected})
         session.window()
-        layout = paginate(KEY, document, b"8 bytes.", 1, {}, (), without=whole)
-        kept = {ref.id for ref in layout.document["memory"].refs(0, 200)}
+        layout = Paginator(KEY, b"8 bytes.", 1, {}, (), without=whole)
+        laid, _ = layout.lay(document)
+        kept = {ref.id for ref in laid["memory"].refs(0, 200)}
         assert kept - layout.written.keys() <= whole
-        assert with_lists(layout.document, session.pages | layout.pages)["memory"] == expected
+        assert with_lists(laid, session.pages | layout.made)["memory"] == expected
         session.at_hand |= session.pages
         session.save({"memory": expected})

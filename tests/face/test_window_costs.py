@@ -196,7 +196,9 @@ class Counting(AgentState, schema="counting", version=1):
     memory: Memory[Counted] = Memory()
 
 
-async def test_only_what_is_in_the_window_is_made_into_items_and_proved(place: Place) -> None:
+async def test_what_is_in_the_window_is_validated_once_and_only_what_is_new_is_proved(
+    place: Place,
+) -> None:
     whole = Counting(memory=Memory(Counted(text=f"note {n}") for n in range(5000)))
     place.rival(Counting).save(SESSION, whole)
     cp = place.open(Counting)
@@ -205,4 +207,10 @@ async def test_only_what_is_in_the_window_is_made_into_items_and_proved(place: P
         assert built == [f"note {n}" for n in range(4995, 5000)]
         turn.state.memory.append(Counted(text="more"))
         built.clear()
-    assert built == [*(f"note {n}" for n in range(4995, 5000)), "more"], "as it will come back"
+    assert built == ["more"], "as it will come back"
+    built.clear()
+    async with cp.turn(SESSION, window=5) as turn:
+        assert built == []
+        assert turn.state.memory[-2].text == "note 4999"
+        assert built == ["note 4999"], "what is touched"
+    assert built == ["note 4999"] * 2, "and proved"

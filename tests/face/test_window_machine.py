@@ -376,9 +376,12 @@ class WindowMachine(RuleBasedStateMachine):
         if hasattr(self, "plain"):
             assert len(self.memory) == len(self.plain)
             assert bool(self.memory) == bool(self.plain)
-            assert f"{len(self.plain)} items" in repr(self.memory) or not self.memory._lazy
-            for index, item in self.memory._loaded():
+            lazy = self.memory._lazy
+            assert 0 <= lazy.count_loaded() <= len(self.plain)
+            for index, item in lazy.live():
                 assert item == self.plain[index]
+            if lazy.count_loaded() < len(self.plain):
+                assert f"{len(self.plain)} items" in repr(self.memory)
 
 
 def machine(face: str, store: str) -> type[Any]:

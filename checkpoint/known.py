@@ -1,0 +1,154 @@
+"""What a checkpointer knows of stored items: which are valid, and those that states may share.
+
+An item that cannot be changed is built once from its bytes and shared between all states that have
+it. Any other is built for each state that touches it; here is noted only that it is valid.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+from decimal import Decimal
+from enum import Enum
+from functools import cached_property, lru_cache
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+_NOTE_SIZE = 100  # bytes of an entry, besides its key
+_SHARED_SIZE = 600  # bytes of a built item, besides twice its encoding
+
+
+class KnownItems:
+    """What is known of the items of one memory field, by their encoding (of a page, by its id).
+
+    The entries that were used least recently are dropped, half of them at once: what is here can
+    always be found out again.
+
+    Args:
+        max_bytes: limit for what is kept, about.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._most = max_bytes // 2  # of each generation
+        self.size = 0
+        """Bytes of what is kept, about."""
+        self._late = 0  # of those, the bytes of the generation that is filled
+        self._valid: set[bytes] = set()
+        self._older_valid: set[bytes] = set()
+        self.shared: dict[bytes, Any] = {}
+        """Items to share, by their encoding: those of late, which are by far the most asked for."""
+        self._older_shared: dict[bytes, Any] = {}
+        self._lock = Lock()
+
+    def get(self, encoded: bytes, default: Any) -> Any:
+        """The item to share that has this encoding."""
+        found = self.shared.get(encoded, default)
+        if found is default:
+            found = self._older_shared.get(encoded, default)
+            if found is not default:
+                self._share([encoded], [found])
+        return found
+
+    def are_valid(self, encoded: Collection[bytes]) -> bool:
+        """Whether all these were found valid."""
+        if self._valid.issuperset(encoded):
+            return True
+        older = [each for each in encoded if each not in self._valid]
+        if not self._older_valid.issuperset(older):
+            return False
+        self.validated(older)
+        return True
+
+    def validated(self, encoded: Collection[bytes]) -> None:
+        """Note that these are valid."""
+        if self._has_room(sum(map(len, encoded)) + _NOTE_SIZE * len(encoded)):
+            self._valid.update(encoded)
+
+    def share_if_immutable(self, encoded: Sequence[bytes], items: Sequence[Any]) -> None:
+        """Keep the items that were built from these, but for those that can be changed."""
+        fixed = [at for at, item in enumerate(items) if is_immutable(item)]
+        self._share([encoded[at] for at in fixed], [items[at] for at in fixed])
+
+    def _share(self, encoded: Sequence[bytes], items: Sequence[Any]) -> None:
+        if self._has_room(sum([2 * len(each) + _SHARED_SIZE for each in encoded])):
+            self.shared.update(zip(encoded, items, strict=True))
+
+    def _has_room(self, size: int) -> bool:
+        """Make room for so many bytes, if there can be."""
+        if size > self._most:
+            return False
+        with self._lock:
+            if self._late + size > self._most:
+                self._older_valid, self._valid = self._valid, set()
+                self._older_shared, self.shared = self.shared, {}
+                self.size, self._late = self._late, 0
+            self._late += size
+            self.size += size
+        return True
+
+
+# --- what cannot be changed ----------------------------------------------------------------------
+
+_IMMUTABLE = frozenset(
+    {
+        type(None),
+        bool,
+        int,
+        float,
+        complex,
+        str,
+        bytes,
+        Decimal,
+        UUID,
+        dt.date,
+        dt.datetime,
+        dt.time,
+        dt.timedelta,
+    }
+)
+
+
+def is_immutable(value: object) -> bool:
+    """Whether a value cannot be changed, and nothing inside of it.
+
+    Of models, those that are declared ``frozen=True`` and have nothing but their fields: private
+    attributes, cached properties, extra fields and slots can be changed in a frozen model too.
+
+    Example:
+        >>> is_immutable(("a", 1)), is_immutable(("a", [1]))
+        (True, False)
+    """
+    kind = type(value)
+    if kind in _IMMUTABLE:
+        return True
+    if kind is tuple or kind is frozenset:
+        return all(map(is_immutable, value))  # type: ignore[call-overload]
+    if _has_fields_only(kind):  # type: ignore[arg-type]  # types have a hash
+        held = value.__dict__
+        return (
+            len(held) == len(kind.model_fields)  # type: ignore[attr-defined]
+            and (
+                _IMMUTABLE.issuperset(map(type, held.values()))
+                or all(map(is_immutable, held.values()))
+            )
+        )
+    return isinstance(value, Enum)
+
+
+@lru_cache(maxsize=1024)
+def _has_fields_only(kind: type) -> bool:
+    """Whether instances of a class are frozen models that hold nothing besides their fields."""
+    if not (issubclass(kind, BaseModel) and kind.model_config.get("frozen")):
+        return False
+    between = kind.__mro__[: kind.__mro__.index(BaseModel)]
+    return (
+        not kind.__private_attributes__
+        and kind.model_config.get("extra") != "allow"
+        and kind.__setattr__ is BaseModel.__setattr__
+        and kind.__delattr__ is BaseModel.__delattr__
+        and not any(cls.__dict__.get("__slots__") for cls in between)
+        and not any(isinstance(a, cached_property) for cls in between for a in vars(cls).values())
+    )

@@ -1,0 +1,536 @@
+"""The items of a memory: those that are live, and those that are still what was stored.
+
+A memory is a sequence of pieces: lists of live items, and spans of positions in the list as it was
+stored last, of which the encoded items are kept. An item of a span is decoded and built when it is
+touched. One that was not touched needs no building, no comparison and no encoding when it is saved:
+its bytes are what they were. Replacing, deleting and inserting need no item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import RLock
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from checkpoint.codec import DecodeError, MissingTimeZone, array, decode
+from checkpoint.errors import Damaged, InvalidState, NotLoaded
+from checkpoint.ids import SessionKey
+from checkpoint.items import ItemList, NewItems, PageRun
+from checkpoint.known import KnownItems, is_immutable
+from checkpoint.pages import PageData
+from checkpoint.paths import format_path
+from checkpoint.record import PageRef
+
+_ABSENT: Any = object()
+
+
+class Undecodable(Exception):
+    """A stored item is no document. Not a ``ValueError``: pydantic would catch that."""
+
+    def __init__(self, reason: DecodeError) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Source(NamedTuple):
+    """Where a session's stored items come from.
+
+    Attributes:
+        key, revision: what was restored.
+        pages: those at hand, by id.
+        fetch: fetches pages into ``pages``; asynchronous code has to await what it returns.
+        path: where the memory is in the state.
+        known: what is known of the items of this field.
+        start: the position from which on they were fetched just now, and are to be validated; None
+            where nothing is.
+    """
+
+    key: SessionKey
+    revision: int
+    pages: dict[bytes, PageData]
+    fetch: Callable[[Sequence[PageRef], dict[bytes, PageData]], Any]
+    path: tuple[str, ...] = ()
+    known: KnownItems = KnownItems(0)
+    start: int | None = None
+
+    def get(self, refs: Sequence[PageRef], advice: str) -> None:
+        """Have pages at hand.
+
+        Raises:
+            NotLoaded: this is asynchronous code.
+        """
+        missing = [ref for ref in refs if ref.id not in self.pages]
+        if missing:
+            fetching = self.fetch(missing, self.pages)
+            if hasattr(fetching, "__await__"):
+                fetching.close()
+                raise NotLoaded(advice, **self.key._asdict())
+
+
+class Span:
+    """Consecutive positions of a stored list; whether their items are meant to be loaded."""
+
+    __slots__ = ("is_loaded", "start", "stop")
+
+    def __init__(self, start: int, stop: int, *, is_loaded: bool) -> None:
+        self.start = start
+        self.stop = stop
+        self.is_loaded = is_loaded
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, part: slice) -> Span:
+        start, stop, _ = part.indices(len(self))
+        return Span(self.start + start, self.start + stop, is_loaded=self.is_loaded)
+
+
+Piece = Span | list[Any]
+Validate = Callable[[list[Any], int], list[Any]]
+"""Makes live items of decoded ones, given the place of the first in the whole list."""
+
+
+class LazyItems:
+    """See the module.
+
+    Args:
+        pieces: live items, and spans of ``origin``.
+        origin: the list as it was stored last.
+        source: where its items come from; None where there are no spans.
+        validate: None where there are no spans.
+        item_type: what it makes items of.
+    """
+
+    __slots__ = ("built", "edits", "item_type", "lock", "origin", "pieces", "source", "validate")
+
+    def __init__(
+        self,
+        pieces: list[Piece],
+        origin: ItemList | None = None,
+        source: Source | None = None,
+        validate: Validate | None = None,
+        item_type: object = None,
+    ) -> None:
+        self.pieces = pieces
+        self.origin = origin
+        self.source = source
+        self.validate = validate
+        self.item_type = item_type
+        self.built: dict[int, Any] = {}  # items of spans that were touched, by position
+        self.edits = 0  # counts what changed the pieces
+        self.lock = RLock()  # of what changes any of the above
+
+    def __len__(self) -> int:
+        return sum(map(len, self.pieces))
+
+    def copy(
+        self,
+        each: Callable[[list[Any]], list[Any]] = list,
+        validate: Validate | None = None,
+    ) -> LazyItems:
+        """Another, with each list of live items copied, and perhaps another validator."""
+        with self.lock:
+            pieces = [piece if type(piece) is Span else each(piece) for piece in self.pieces]  # type: ignore[arg-type]
+            made = LazyItems(
+                pieces, self.origin, self.source, validate or self.validate, self.item_type
+            )
+            made.built = dict(zip(self.built, each(list(self.built.values())), strict=True))
+        return made
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    def get(self, start: int, stop: int, *, keep: bool = True) -> list[Any]:
+        """The items from ``start`` up to ``stop``.
+
+        Args:
+            keep: somebody may change them: those that can be changed are the memory's from now on.
+        """
+        self.load(start, stop)
+        found: list[Any] = []
+        for piece, low, high in self._parts(start, stop):
+            if isinstance(piece, Span):
+                first, last = piece.start + low, piece.start + high
+                found += self._items(first, last, start + len(found), keep=keep)
+            else:
+                found += piece[low:high]
+        return found
+
+    def _items(self, first: int, last: int, place: int, *, keep: bool) -> list[Any]:
+        """The items at positions of the stored list, the first of which is at ``place``."""
+        origin, source = self._stored
+        encoded = origin.items(first, last, source.pages)
+        known = source.known
+        if not self.built:
+            try:
+                return list(map(known.shared.__getitem__, encoded))
+            except KeyError:
+                pass
+        with self.lock:
+            found = [
+                self.built[at] if at in self.built else known.get(each, _ABSENT)
+                for at, each in enumerate(encoded, first)
+            ]
+            for low, high in _runs([item is _ABSENT for item in found]):
+                made = self._build(encoded[low:high], place + low)
+                found[low:high] = made
+                known.share_if_immutable(encoded[low:high], made)
+                if keep:
+                    self.built.update(
+                        (at, item)
+                        for at, item in enumerate(made, first + low)
+                        if not is_immutable(item)
+                    )
+        return found
+
+    def live(self) -> Iterator[tuple[int, Any]]:
+        """The items that are live, those that were built of stored ones too, with their places."""
+        at = 0
+        for piece in self.pieces:
+            if isinstance(piece, Span):
+                by = at - piece.start
+                yield from ((place + by, self.built[place]) for place in self._touched(piece))
+            else:
+                yield from enumerate(piece, at)
+            at += len(piece)
+
+    def in_parts(self) -> Iterator[list[Any]]:
+        """All items, not to be changed, those first that are loaded."""
+        at = 0
+        missing: list[tuple[int, int]] = []
+        for piece in self.pieces.copy():
+            end = at + len(piece)
+            if isinstance(piece, Span) and not piece.is_loaded:
+                missing.append((at, end))
+            else:
+                yield self.get(at, end, keep=False)
+            at = end
+        for start, stop in missing:
+            yield self.get(start, stop, keep=False)
+
+    def lists(self) -> list[list[Any]]:
+        """The pieces that are live items."""
+        return [piece for piece in self.pieces if isinstance(piece, list)]
+
+    def size_left(self) -> int:
+        """Encoded bytes of the items that are loaded and were not touched."""
+        if self.origin is None or self.source is None:
+            return 0
+        size = 0
+        for piece in self.pieces:
+            if isinstance(piece, Span) and piece.is_loaded:
+                encoded = self.origin.items(piece.start, piece.stop, self.source.pages)
+                left = enumerate(encoded, piece.start)
+                size += sum([len(each) for at, each in left if at not in self.built])
+        return size
+
+    def _touched(self, span: Span) -> list[int]:
+        """The positions of a span whose items were built, in order."""
+        return sorted(at for at in self.built if span.start <= at < span.stop)
+
+    def count_loaded(self) -> int:
+        """How many items are loaded: in the window, or asked for since."""
+        return sum(len(p) for p in self.pieces if not isinstance(p, Span) or p.is_loaded)
+
+    # --- loading ---------------------------------------------------------------------------------
+
+    def load(self, start: int, stop: int) -> None:
+        """Have the bytes of items at hand.
+
+        Raises:
+            NotLoaded: this is asynchronous code.
+        """
+        if (missing := self._missing(start, stop)) is None:
+            return
+        self._stored[1].get(
+            missing,
+            f"items {start} to {stop - 1} of {len(self)} are not loaded yet; in asynchronous code, "
+            f"first await memory.load({start}, {stop})",
+        )
+        self._mark(start, stop)
+
+    async def load_async(self, start: int, stop: int) -> None:
+        """:meth:`load`, in asynchronous code; the items are validated."""
+        while missing := self._missing(start, stop):
+            _, source = self._stored  # another one after each save
+            fetching = source.fetch(missing, source.pages)
+            if hasattr(fetching, "__await__"):
+                await fetching
+        place = start
+        for piece, low, high in self._parts(start, stop):
+            if isinstance(piece, Span) and not piece.is_loaded:
+                with self._errors():
+                    self.check(piece.start + low, piece.start + high, place)
+            place += high - low
+        self._mark(start, stop)
+
+    def _missing(self, start: int, stop: int) -> list[PageRef] | None:
+        """The pages to fetch for items; None where all of them are loaded."""
+        spans = [
+            piece[low:high]
+            for piece, low, high in self._parts(start, stop)
+            if isinstance(piece, Span) and not piece.is_loaded
+        ]
+        if not spans:
+            return None
+        origin, source = self._stored
+        refs = [ref for span in spans for ref in origin.refs(span.start, span.stop)]
+        return list(dict.fromkeys(ref for ref in refs if ref.id not in source.pages))
+
+    def _mark(self, start: int, stop: int) -> None:
+        """Note that items are loaded."""
+        with self.lock:
+            pieces: list[Piece] = []
+            at = 0
+            for piece in self.pieces:
+                if isinstance(piece, Span) and not piece.is_loaded:
+                    low, high, _ = slice(start - at, stop - at).indices(len(piece))
+                    if start < at:
+                        low = 0
+                    high = max(low, high) if stop > at else low
+                    middle = Span(piece.start + low, piece.start + high, is_loaded=True)
+                    pieces += [piece[:low], middle, piece[high:]]
+                else:
+                    pieces.append(piece)
+                at += len(piece)
+            self.pieces = _joined(pieces)
+
+    # --- building and validating -----------------------------------------------------------------
+
+    @property
+    def _stored(self) -> tuple[ItemList, Source]:
+        """What spans are of, and where it comes from."""
+        assert self.origin is not None
+        assert self.source is not None
+        return self.origin, self.source
+
+    def _build(self, encoded: list[bytes], place: int) -> list[Any]:
+        """The live items of these, the first of which is at ``place``."""
+        assert self.validate is not None
+        with self._errors():
+            return self.validate(decode(array(encoded)), place)
+
+    def check(self, first: int, last: int, place: int) -> None:
+        """Validate the items at positions of the stored list, but for those known to be valid.
+
+        Args:
+            place: where the first of them is in the memory.
+
+        Raises:
+            ValidationError, DecodeError: one does not fit, or is no document.
+        """
+        assert self.validate is not None
+        origin, source = self._stored
+        known = source.known
+        for run, low, high in origin.parts(first, last):
+            if isinstance(run, PageRun):
+                page = source.pages[run.page.id]
+                if not known.are_valid([run.page.id]):
+                    values = decode(page.raw)  # in one go: faster than item by item
+                    self.validate(values[run.start + low : run.start + high], place)
+                    if run.start + low == 0 and run.start + high == len(values):
+                        known.validated([run.page.id])
+            elif not known.are_valid(part := run[low:high]):
+                for start, stop in _runs([not known.are_valid([item]) for item in part]):
+                    fresh = part[start:stop]
+                    items = self.validate(decode(array(fresh)), place + start)
+                    known.validated(fresh)
+                    known.share_if_immutable(fresh, items)
+            place += high - low
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise what is wrong with a stored item as what it is, with its place.
+
+        Raises:
+            InvalidState: the model's own validation refuses one.
+            Damaged: one is no document.
+        """
+        _, source = self._stored
+        about: dict[str, Any] = {**source.key._asdict(), "revision": source.revision}
+        try:
+            yield
+        except ValidationError as exc:
+            error = exc.errors(include_url=False, include_context=False)[0]
+            more = f" (and {exc.error_count() - 1} more)" if exc.error_count() > 1 else ""
+            raise InvalidState(
+                f"{error['msg']}{more}; the stored value does not fit the model",
+                **about,
+                path=format_path((*source.path, *error["loc"])),
+            ) from exc
+        except MissingTimeZone as exc:
+            raise InvalidState(str(exc), **about, path=format_path(source.path)) from exc
+        except DecodeError as exc:
+            reason = f"an item cannot be decoded ({exc})"
+            raise Damaged(reason, **about, path=format_path(source.path)) from exc
+
+    def _parts(self, start: int, stop: int) -> Iterator[tuple[Piece, int, int]]:
+        """The pieces that lie in a range, each with the range inside of it."""
+        begin = 0
+        for piece in self.pieces:
+            end = begin + len(piece)
+            if begin < stop and start < end and start < stop:
+                yield piece, max(start - begin, 0), min(stop, end) - begin
+            begin = end
+
+    # --- changing --------------------------------------------------------------------------------
+
+    def append(self, item: Any) -> None:
+        """Add an item at the end."""
+        with self.lock:
+            last = self.pieces[-1] if self.pieces else None
+            if isinstance(last, list):
+                last.append(item)
+            else:
+                self.pieces.append([item])
+            self.edits += 1
+
+    def replace(self, start: int, stop: int, items: list[Any]) -> None:
+        """Put items in the place of those from ``start`` up to ``stop``; nothing is built."""
+        with self.lock:
+            self.edits += 1
+            last = self.pieces[-1] if self.pieces else None
+            if start == stop == len(self) and isinstance(last, list):
+                last += items
+                return
+            before = [piece[low:high] for piece, low, high in self._parts(0, start)]
+            after = [piece[low:high] for piece, low, high in self._parts(stop, len(self))]
+            self.pieces = _joined([*before, items, *after])
+
+    # --- saving ----------------------------------------------------------------------------------
+
+    def is_of(self, key: SessionKey, saved: ItemList | None) -> bool:
+        """Whether all spans are of this session, and of this list as it was saved last."""
+        return (
+            self.origin is saved and self.source is not None and self.source.key == key
+        ) or not any(isinstance(piece, Span) for piece in self.pieces)
+
+    def dumped(self, dump: Callable[[list[Any]], list[bytes]]) -> NewItems:
+        """The items as they are to be saved."""
+        with self.lock:
+            pieces: list[range | list[bytes]] = []
+            for piece in self.pieces:
+                if not isinstance(piece, Span):
+                    pieces.append(dump(piece))
+                    continue
+                at = piece.start
+                for low, high in _spans(self._touched(piece)):
+                    fresh = dump([self.built[place] for place in range(low, high)])
+                    pieces += [range(at, low), fresh]
+                    at = high
+                pieces.append(range(at, piece.stop))
+            new = NewItems([piece for piece in pieces if piece], self.origin, self.source)
+            new.items, new.taken = self, (self.edits, self.pieces.copy())
+            return new
+
+    def saved(self, new: NewItems, origin: ItemList, source: Source) -> None:
+        """What was left alone since a save was planned is from now on a span of the saved list.
+
+        Live items are kept only if they can be changed.
+
+        Args:
+            new: what was saved; items may have been touched or changed since.
+            origin: the list as it was saved.
+            source: where its items come from.
+        """
+        with self.lock:
+            if self.origin is not new.origin:
+                return  # it is at a later save
+            edits, taken = new.taken
+            moved: list[tuple[Span, int]] = []
+            pieces: list[Piece] = []
+            at = 0
+            for piece in taken:
+                if isinstance(piece, Span):
+                    moved.append((piece, at - piece.start))
+                at += len(piece)
+            built = {
+                place + by: item
+                for place, item in self.built.items()
+                for span, by in moved
+                if span.start <= place < span.stop
+            }
+            at = 0
+            for piece in self.pieces:
+                if isinstance(piece, Span):
+                    for span, by in moved:  # several, where what was between them was deleted
+                        low, high = max(piece.start, span.start), min(piece.stop, span.stop)
+                        if low < high:
+                            pieces.append(Span(low + by, high + by, is_loaded=piece.is_loaded))
+                elif edits == self.edits and new.proof is not None:
+                    pieces.append(Span(at, at + len(piece), is_loaded=True))
+                    built |= enumerate(piece, at)
+                else:
+                    pieces.append(piece)
+                at += len(piece)
+            for place in [place for place, item in built.items() if is_immutable(item)]:
+                del built[place]
+            self.pieces, self.built = _joined(pieces), built
+            self.origin, self.source = origin, source
+            if self.validate is None and new.proof is not None:
+                self.validate, self.item_type = new.proof.validate, new.proof.item_type
+
+
+def built(new: NewItems, validate: Validate, item_type: object) -> LazyItems:
+    """The items of a list that was stored, or is to be; those that were fetched are validated.
+
+    Raises:
+        ValidationError: one does not fit.
+        Undecodable: one is no document.
+    """
+    lazy = LazyItems([], new.origin, new.source, validate, item_type)
+    start = None if new.source is None else new.source.start
+    try:
+        for piece in new.pieces:
+            if isinstance(piece, list):
+                lazy.pieces.append(validate(decode(array(piece)), len(lazy)))
+            elif start is None:
+                lazy.pieces.append(Span(piece.start, piece.stop, is_loaded=True))
+            else:
+                before = Span(piece.start, start, is_loaded=False)
+                lazy.pieces = [before, Span(start, piece.stop, is_loaded=True)]
+                lazy.check(start, piece.stop, start)
+    except DecodeError as exc:
+        raise Undecodable(exc) from exc
+    if start is not None:
+        lazy.source = new.source._replace(start=None)
+    lazy.pieces = _joined(lazy.pieces)
+    return lazy
+
+
+def _runs(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """From where to where flags are set."""
+    return _spans([at for at, flag in enumerate(flags) if flag])
+
+
+def _spans(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Rising numbers as ranges of consecutive ones."""
+    at = 0
+    while at < len(places):
+        end = at + 1
+        while end < len(places) and places[end] == places[end - 1] + 1:
+            end += 1
+        yield places[at], places[end - 1] + 1
+        at = end
+
+
+def _joined(pieces: Iterable[Piece]) -> list[Piece]:
+    """Pieces without empty ones, neighbours that belong together in one."""
+    found: list[Piece] = []
+    for piece in pieces:
+        last = found[-1] if found else None
+        if not piece:
+            continue
+        if isinstance(piece, list) and isinstance(last, list):
+            found[-1] = last + piece
+        elif (
+            isinstance(piece, Span)
+            and isinstance(last, Span)
+            and (last.stop, last.is_loaded) == (piece.start, piece.is_loaded)
+        ):
+            found[-1] = Span(last.start, piece.stop, is_loaded=piece.is_loaded)
+        else:
+            found.append(piece)
+    return found
