@@ -32,6 +32,8 @@ bench: $(VENV)/dev.installed
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/session_size.py
 	$(BIN)/python benchmarks/turns.py
+	$(BIN)/python benchmarks/by_hand.py
+	$(BIN)/python benchmarks/by_hand.py --memory
 	$(BIN)/python benchmarks/cold_start_s3.py
 	$(BIN)/python benchmarks/objects.py
 

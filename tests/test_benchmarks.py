@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import platform
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -19,6 +21,8 @@ sys.path.insert(0, str(BENCHMARKS))  # they are scripts, and import each other b
 
 import conversations  # noqa: E402
 import harness  # noqa: E402
+import items  # noqa: E402
+import ways  # noqa: E402
 from phrases import Dice, Teller  # noqa: E402
 
 # Of 5,308 recorded messages of a tool-calling agent (tau-bench, gpt-4o, airline): the mean size as
@@ -203,6 +207,68 @@ def test_the_benchmark_of_turns_tells_its_figures_and_writes_them(tmp_path: Path
         "sessions of 40.db",
         "sessions of 400.db",
     ]
+
+
+# --- by hand -------------------------------------------------------------------------------------
+
+
+def test_the_benchmark_of_turns_by_hand_tells_every_way(tmp_path: Path) -> None:
+    file, kinds = tmp_path / "figures.json", ["plain", "rich-frozen", "dict", "list"]
+    told = run("--quick", "--json", file, "--kinds", *kinds, script="by_hand.py")
+    result = json.loads(file.read_text())
+    measured = result["turns"]
+    assert {each["kind"] for each in measured} == set(kinds)
+    told_ways = {each["way"] for each in measured}
+    assert told_ways | {"openai"} == set(ways.COMPARED[ways.APPEND])
+    assert ("openai" in told_ways) != ("openai: left out, its package is not installed" in told)
+    assert {each["touch"] for each in measured} == set(ways.TOUCHES)
+    for each in measured:
+        assert len(each["cpu"]) == len(each["wall"]) == 2
+        assert 0 < min(each["cpu"]) < 10
+    for what, *_, verdict in result["targets"]:
+        assert re.search(rf"^{re.escape(what)} .*{verdict}$", told, re.MULTILINE)
+
+
+def test_the_benchmark_of_turns_by_hand_tells_the_memory_of_one(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    run("--quick", "--memory", "--json", file, script="by_hand.py")
+    result = json.loads(file.read_text())
+    assert len(result["targets"]) == 3
+    for took in result["memory"].values():
+        assert took["peak"] > result["encoded"] / 100
+
+
+@pytest.mark.parametrize("way", ["naive-row", "turn", "cold-turn-window"])
+def test_turns_of_one_way_are_made_for_others_to_count(way: str) -> None:
+    assert run("--once", way, "rich", "edit-one", 20, "--times", 2, script="by_hand.py") == ""
+
+
+@pytest.mark.parametrize("touch", ways.TOUCHES)
+@pytest.mark.parametrize("kind", items.kinds().values(), ids=lambda kind: kind.name)
+def test_a_turn_by_hand_leaves_what_a_turn_of_the_library_does(
+    kind: items.Kind, touch: str, tmp_path: Path
+) -> None:
+    before = [kind.made(number) for number in range(12)]
+    said = [kind.made(12), kind.made(13)]
+    ours, one_row, rows = (tmp_path / f"{name}.db" for name in ("ours", "row", "rows"))
+    ways.build(ours, kind, ["a"], before)
+    for way, file in (
+        (ways.Ours, ours),
+        (ways.NaiveRow, one_row),
+        (ways.TypedAppend, rows),
+    ):
+        its = way(file, kind, ["a"], before)
+        its.turn("a", touch, said)
+        its.close()
+    with kind.open(f"sqlite:///{ours}") as cp:
+        left = [kind.dumped(item) for item in kind.items(cp.restore("a").state)]
+    assert left[-2:] == [kind.dumped(item) for item in said]
+    assert (left[:12] != [kind.dumped(item) for item in before]) == (touch == ways.EDIT_ONE)
+    with closing(sqlite3.connect(one_row)) as db:
+        (body,) = db.execute("SELECT body FROM states").fetchone()
+    assert left == [kind.dumped(item) for item in kind.items(kind.loaded_row(body))]
+    with closing(sqlite3.connect(rows)) as db:
+        assert left == [body for (body,) in db.execute("SELECT body FROM messages ORDER BY id")]
 
 
 # --- S3 ------------------------------------------------------------------------------------------
