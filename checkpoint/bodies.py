@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from checkpoint.codec import Node, decode, encode
-from checkpoint.diff import Patch, apply
+from checkpoint.diff import DELETE, ITEMS, Patch, apply
 from checkpoint.errors import Damaged
 from checkpoint.items import ItemList, NewItems, PageRun, Pages, Run
 from checkpoint.record import Kind, PageRef
@@ -90,6 +90,8 @@ def patch_body(
 
 def standalone(operations: Patch) -> Patch:
     """Operations with the lists in their values as lists of their own."""
+    if all(code in (DELETE, ITEMS) for code, *_ in operations):
+        return operations  # nothing but encoded items: most turns only add some
     nodes: list[Node] = []
     encoded = encode(operations, nodes)
     if not nodes:

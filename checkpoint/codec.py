@@ -33,11 +33,8 @@ _MAX_EXTENSIONS = 64
 """How deep extension types (tuples, sets) may be nested in each other; lists and maps go deeper."""
 
 
-_NODE = 11
+NODE = 11
 """A part of a document that is kept apart; the payload is its place in a list of such parts."""
-
-
-_NODE_MARK = bytes((0xD6, _NODE))  # how the encoding of a node begins: an extension of 4 bytes
 
 
 _unpack = partial(msgpack.unpackb, strict_map_key=False, unicode_errors="surrogatepass")
@@ -87,7 +84,7 @@ def encoder(depth: int = 0, nodes: list[Node] | None = None) -> Callable[[object
     def plain(value: Any) -> object:
         if nodes is not None and isinstance(value, Node):
             nodes.append(value)
-            return msgpack.ExtType(_NODE, (len(nodes) - 1).to_bytes(4, "big"))
+            return msgpack.ExtType(NODE, (len(nodes) - 1).to_bytes(4, "big"))
         return _plain(value, depth)
 
     packer = msgpack.Packer(
@@ -156,98 +153,6 @@ def _decode_inside(data: bytes) -> Any:
     if size != len(data):
         raise DecodeError(f"{len(data) - size} bytes follow the document")
     return value
-
-
-def array(items: Sequence[bytes], count: int | None = None) -> bytes:
-    """The encoding of a list, from the encodings of its items.
-
-    Args:
-        count: how many there are, where some are joined.
-    """
-    header: bytes = msgpack.Packer().pack_array_header(len(items) if count is None else count)
-    return header + b"".join(items)
-
-
-def split_array(data: bytes) -> list[bytes]:
-    """The encodings of the items of an encoded list; the inverse of :func:`array`.
-
-    Raises:
-        DecodeError: the bytes are not those of a list.
-    """
-    unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
-    unpacker.feed(data)
-    try:
-        count = unpacker.read_array_header()
-        start = unpacker.tell()
-        items = []
-        for _ in range(count):
-            unpacker.skip()
-            end = unpacker.tell()
-            items.append(data[start:end])
-            start = end
-    except Exception as exc:
-        raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
-    return items
-
-
-def split_map(data: bytes) -> list[tuple[bytes, bytes]]:
-    """The encodings of the keys and values of an encoded map, in order.
-
-    Raises:
-        DecodeError: the bytes are not those of a map.
-    """
-    unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
-    unpacker.feed(data)
-    try:
-        count = unpacker.read_map_header()
-        start = unpacker.tell()
-        entries = []
-        for _ in range(count):
-            unpacker.skip()
-            middle = unpacker.tell()
-            unpacker.skip()
-            end = unpacker.tell()
-            entries.append((data[start:middle], data[middle:end]))
-            start = end
-    except Exception as exc:
-        raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
-    return entries
-
-
-def is_map(data: bytes) -> bool:
-    """Whether these are the bytes of a map."""
-    return data[0] & 0xF0 == 0x80 or data[0] in (0xDE, 0xDF)
-
-
-def is_array(data: bytes) -> bool:
-    """Whether these are the bytes of a list."""
-    return data[0] & 0xF0 == 0x90 or data[0] in (0xDC, 0xDD)
-
-
-def open_array(data: bytes) -> tuple[int, bytes]:
-    """The number of items of an encoded list, and their encodings in one string of bytes."""
-    if data[0] & 0xF0 == 0x90:
-        return data[0] & 0x0F, data[1:]
-    size = 2 if data[0] == 0xDC else 4
-    return int.from_bytes(data[1 : 1 + size], "big"), data[1 + size :]
-
-
-def node_number(data: bytes) -> int | None:
-    """The place of a node in the list of nodes; None for bytes that are no node."""
-    return int.from_bytes(data[2:], "big") if data[:2] == _NODE_MARK and len(data) == 6 else None
-
-
-def has_nodes(data: bytes) -> bool:
-    """Whether there are nodes in an encoded document."""
-    if _NODE_MARK not in data:
-        return False
-    found: list[int] = []
-
-    def note(code: int, payload: bytes) -> None:
-        found.append(code)
-
-    _unpack(data, ext_hook=note)
-    return _NODE in found
 
 
 def decode_shallow(data: bytes) -> Any:
@@ -415,7 +320,7 @@ _DECODERS: dict[int, Callable[[bytes], object]] = {
 
 
 def _decode_node(nodes: Sequence[object], code: int, payload: bytes) -> object:
-    if code != _NODE:
+    if code != NODE:
         return _decode_ext(code, payload)
     return nodes[int.from_bytes(payload, "big")]
 

@@ -17,11 +17,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from checkpoint.codec import (
-    Node,
+from checkpoint.codec import Node, decode, encode
+from checkpoint.encoded import (
     array,
-    decode,
-    encode,
     has_nodes,
     is_array,
     is_map,
@@ -176,7 +174,8 @@ class _Diff(NamedTuple):
 
     def maps(self, old: dict[Any, Any], before: bytes, after: bytes, path: list[object]) -> bool:
         """Compare key by key; False where the order or the type of keys needs the whole map set."""
-        olds, news = split_map(before), split_map(after)
+        olds = split_map(before)
+        news = olds if before == after else split_map(after)
         names = [name for name, _ in news]
         only_text = {str}.issuperset(map(type, old))
         if only_text and names == [name for name, _ in olds]:  # by far the most common

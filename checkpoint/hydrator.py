@@ -15,11 +15,11 @@ from checkpoint.codec import DecodeError, MissingTimeZone, decode, encode
 from checkpoint.errors import CheckpointError, Damaged, InvalidOption, InvalidState
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems, Pages, list_at, value_at
-from checkpoint.lazy import Source
 from checkpoint.record import PageRef
 from checkpoint.schema import Path, Schema, check_same
 from checkpoint.segment import Baseline
 from checkpoint.serializer import unsaved
+from checkpoint.source import Source
 
 S = TypeVar("S")
 
@@ -79,8 +79,8 @@ def hydrate(
             if path is None or (path in schema.eager and not first):
                 parts.append(items.values(0, len(items), known.pages))
             else:
-                of = source._replace(path=path, known=cache.known_items(path), start=first)
-                parts.append(NewItems([range(len(items))], items, of))
+                of = source.of(path, cache.known_items(path))
+                parts.append(NewItems([range(len(items))], items, of, first))
         state = schema.build(decode(known.encoded, parts))
     except CheckpointError as exc:
         exc.namespace, exc.session_id, exc.revision = *key, header.revision

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from checkpoint.codec import Node, array, decode
+from checkpoint.codec import Node, decode
+from checkpoint.encoded import array
 from checkpoint.pages import PageData
 from checkpoint.record import PageRef
 
@@ -30,9 +31,11 @@ Run = PageRun | list[bytes]
 class ItemList(Node):
     """A list of encoded items. Changed in place by :meth:`splice` only; :meth:`copy` it first."""
 
-    __slots__ = ("_length", "runs")
+    __slots__ = ("_length", "is_valid", "runs")
 
     def __init__(self, runs: Iterable[Run] = ()) -> None:
+        self.is_valid = False
+        """Whether all its items were found to fit the model of the checkpointer that has it."""
         self.runs: list[Run] = list(runs)
         self._length = sum([run.size if type(run) is PageRun else len(run) for run in self.runs])
 
@@ -52,6 +55,7 @@ class ItemList(Node):
 
     def splice(self, start: int, delete: int, items: list[bytes]) -> None:
         """Replace ``delete`` items at ``start``. Raises IndexError where that is outside."""
+        self.is_valid = False
         if not 0 <= start <= start + delete <= self._length:
             raise IndexError(f"splice of {start}+{delete} in {self._length} items")
         if start == self._length:  # most turns only add at the end
@@ -129,24 +133,28 @@ class NewItems(Node):
     Attributes:
         pieces: encoded items, or a range of positions in ``origin`` that were left alone.
         origin: the list that ranges are of; None where there are none.
-        source: where the items of that list come from (a ``checkpoint.lazy.Source``).
+        source: where the items of that list come from (a ``checkpoint.source.Source``).
+        start: the position from which on items were fetched just now, and are to be validated when
+            these are built; None where nothing is.
         items: the live items of a memory, a ``checkpoint.lazy.LazyItems``; and for those:
         taken: the number of its edits, and its pieces, when these were taken from it.
         proof: what was built from these; None where their field has a validator that comes before
             that of its items, so that these alone do not make them.
     """
 
-    __slots__ = ("items", "origin", "pieces", "proof", "source", "taken")
+    __slots__ = ("items", "origin", "pieces", "proof", "source", "start", "taken")
 
     def __init__(
         self,
         pieces: list[range | list[bytes]],
         origin: ItemList | None = None,
         source: Any = None,
+        start: int | None = None,
     ) -> None:
         self.pieces = pieces
         self.origin = origin
         self.source = source
+        self.start = start
         self.items: Any = None
         self.taken: Any = None
         self.proof: Any = None

@@ -49,7 +49,7 @@ class KnownItems:
         if found is default:
             found = self._older_shared.get(encoded, default)
             if found is not default:
-                self._share([encoded], [found])
+                self._share(encoded, found)
         return found
 
     def are_valid(self, encoded: Collection[bytes]) -> bool:
@@ -64,17 +64,19 @@ class KnownItems:
 
     def validated(self, encoded: Collection[bytes]) -> None:
         """Note that these are valid."""
-        if self._has_room(sum(map(len, encoded)) + _NOTE_SIZE * len(encoded)):
+        sizes = [len(each) + _NOTE_SIZE for each in encoded]
+        if self._has_room(sum(sizes)):
             self._valid.update(encoded)
 
     def share_if_immutable(self, encoded: Sequence[bytes], items: Sequence[Any]) -> None:
         """Keep the items that were built from these, but for those that can be changed."""
-        fixed = [at for at, item in enumerate(items) if is_immutable(item)]
-        self._share([encoded[at] for at in fixed], [items[at] for at in fixed])
+        for each, item in zip(encoded, items, strict=True):
+            if is_immutable(item):
+                self._share(each, item)
 
-    def _share(self, encoded: Sequence[bytes], items: Sequence[Any]) -> None:
-        if self._has_room(sum([2 * len(each) + _SHARED_SIZE for each in encoded])):
-            self.shared.update(zip(encoded, items, strict=True))
+    def _share(self, encoded: bytes, item: Any) -> None:
+        if self._has_room(2 * len(encoded) + _SHARED_SIZE):
+            self.shared[encoded] = item
 
     def _has_room(self, size: int) -> bool:
         """Make room for so many bytes, if there can be."""

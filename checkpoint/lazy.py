@@ -8,21 +8,23 @@ its bytes are what they were. Replacing, deleting and inserting need no item.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
 
-from checkpoint.codec import DecodeError, MissingTimeZone, array, decode
-from checkpoint.errors import Damaged, InvalidState, NotLoaded
+from checkpoint.codec import DecodeError, MissingTimeZone, decode
+from checkpoint.encoded import array
+from checkpoint.errors import Damaged, InvalidState
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems, PageRun
-from checkpoint.known import KnownItems, is_immutable
-from checkpoint.pages import PageData
+from checkpoint.known import is_immutable
 from checkpoint.paths import format_path
 from checkpoint.record import PageRef
+from checkpoint.source import Source
+from checkpoint.spans import Piece, Span, joined, ranges, runs
 
 _ABSENT: Any = object()
 
@@ -35,60 +37,6 @@ class Undecodable(Exception):
         self.reason = reason
 
 
-class Source(NamedTuple):
-    """Where a session's stored items come from.
-
-    Attributes:
-        key, revision: what was restored.
-        pages: those at hand, by id.
-        fetch: fetches pages into ``pages``; asynchronous code has to await what it returns.
-        path: where the memory is in the state.
-        known: what is known of the items of this field.
-        start: the position from which on they were fetched just now, and are to be validated; None
-            where nothing is.
-    """
-
-    key: SessionKey
-    revision: int
-    pages: dict[bytes, PageData]
-    fetch: Callable[[Sequence[PageRef], dict[bytes, PageData]], Any]
-    path: tuple[str, ...] = ()
-    known: KnownItems = KnownItems(0)
-    start: int | None = None
-
-    def get(self, refs: Sequence[PageRef], advice: str) -> None:
-        """Have pages at hand.
-
-        Raises:
-            NotLoaded: this is asynchronous code.
-        """
-        missing = [ref for ref in refs if ref.id not in self.pages]
-        if missing:
-            fetching = self.fetch(missing, self.pages)
-            if hasattr(fetching, "__await__"):
-                fetching.close()
-                raise NotLoaded(advice, **self.key._asdict())
-
-
-class Span:
-    """Consecutive positions of a stored list; whether their items are meant to be loaded."""
-
-    __slots__ = ("is_loaded", "start", "stop")
-
-    def __init__(self, start: int, stop: int, *, is_loaded: bool) -> None:
-        self.start = start
-        self.stop = stop
-        self.is_loaded = is_loaded
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def __getitem__(self, part: slice) -> Span:
-        start, stop, _ = part.indices(len(self))
-        return Span(self.start + start, self.start + stop, is_loaded=self.is_loaded)
-
-
-Piece = Span | list[Any]
 Validate = Callable[[list[Any], int], list[Any]]
 """Makes live items of decoded ones, given the place of the first in the whole list."""
 
@@ -173,7 +121,7 @@ class LazyItems:
                 self.built[at] if at in self.built else known.get(each, _ABSENT)
                 for at, each in enumerate(encoded, first)
             ]
-            for low, high in _runs([item is _ABSENT for item in found]):
+            for low, high in runs([item is _ABSENT for item in found]):
                 made = self._build(encoded[low:high], place + low)
                 found[low:high] = made
                 known.share_if_immutable(encoded[low:high], made)
@@ -295,7 +243,7 @@ class LazyItems:
                 else:
                     pieces.append(piece)
                 at += len(piece)
-            self.pieces = _joined(pieces)
+            self.pieces = joined(pieces)
 
     # --- building and validating -----------------------------------------------------------------
 
@@ -323,6 +271,8 @@ class LazyItems:
         """
         assert self.validate is not None
         origin, source = self._stored
+        if origin.is_valid:
+            return
         known = source.known
         for run, low, high in origin.parts(first, last):
             if isinstance(run, PageRun):
@@ -333,12 +283,13 @@ class LazyItems:
                     if run.start + low == 0 and run.start + high == len(values):
                         known.validated([run.page.id])
             elif not known.are_valid(part := run[low:high]):
-                for start, stop in _runs([not known.are_valid([item]) for item in part]):
+                for start, stop in runs([not known.are_valid([item]) for item in part]):
                     fresh = part[start:stop]
                     items = self.validate(decode(array(fresh)), place + start)
                     known.validated(fresh)
                     known.share_if_immutable(fresh, items)
             place += high - low
+        origin.is_valid = last - first == len(origin)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -397,7 +348,7 @@ class LazyItems:
                 return
             before = [piece[low:high] for piece, low, high in self._parts(0, start)]
             after = [piece[low:high] for piece, low, high in self._parts(stop, len(self))]
-            self.pieces = _joined([*before, items, *after])
+            self.pieces = joined([*before, items, *after])
 
     # --- saving ----------------------------------------------------------------------------------
 
@@ -416,7 +367,7 @@ class LazyItems:
                     pieces.append(dump(piece))
                     continue
                 at = piece.start
-                for low, high in _spans(self._touched(piece)):
+                for low, high in ranges(self._touched(piece)):
                     fresh = dump([self.built[place] for place in range(low, high)])
                     pieces += [range(at, low), fresh]
                     at = high
@@ -467,7 +418,7 @@ class LazyItems:
                 at += len(piece)
             for place in [place for place, item in built.items() if is_immutable(item)]:
                 del built[place]
-            self.pieces, self.built = _joined(pieces), built
+            self.pieces, self.built = joined(pieces), built
             self.origin, self.source = origin, source
             if self.validate is None and new.proof is not None:
                 self.validate, self.item_type = new.proof.validate, new.proof.item_type
@@ -481,7 +432,7 @@ def built(new: NewItems, validate: Validate, item_type: object) -> LazyItems:
         Undecodable: one is no document.
     """
     lazy = LazyItems([], new.origin, new.source, validate, item_type)
-    start = None if new.source is None else new.source.start
+    start = new.start
     try:
         for piece in new.pieces:
             if isinstance(piece, list):
@@ -494,43 +445,5 @@ def built(new: NewItems, validate: Validate, item_type: object) -> LazyItems:
                 lazy.check(start, piece.stop, start)
     except DecodeError as exc:
         raise Undecodable(exc) from exc
-    if start is not None:
-        lazy.source = new.source._replace(start=None)
-    lazy.pieces = _joined(lazy.pieces)
+    lazy.pieces = joined(lazy.pieces)
     return lazy
-
-
-def _runs(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    """From where to where flags are set."""
-    return _spans([at for at, flag in enumerate(flags) if flag])
-
-
-def _spans(places: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Rising numbers as ranges of consecutive ones."""
-    at = 0
-    while at < len(places):
-        end = at + 1
-        while end < len(places) and places[end] == places[end - 1] + 1:
-            end += 1
-        yield places[at], places[end - 1] + 1
-        at = end
-
-
-def _joined(pieces: Iterable[Piece]) -> list[Piece]:
-    """Pieces without empty ones, neighbours that belong together in one."""
-    found: list[Piece] = []
-    for piece in pieces:
-        last = found[-1] if found else None
-        if not piece:
-            continue
-        if isinstance(piece, list) and isinstance(last, list):
-            found[-1] = last + piece
-        elif (
-            isinstance(piece, Span)
-            and isinstance(last, Span)
-            and (last.stop, last.is_loaded) == (piece.start, piece.is_loaded)
-        ):
-            found[-1] = Span(last.start, piece.stop, is_loaded=piece.is_loaded)
-        else:
-            found.append(piece)
-    return found

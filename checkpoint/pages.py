@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from checkpoint.codec import split_array
 from checkpoint.compression import compress_for_long, declared_size, decompress
+from checkpoint.encoded import split_array
 from checkpoint.envelope import FORMAT, digest
 from checkpoint.errors import Damaged, StateTooLarge, UnsupportedFormat
 from checkpoint.ids import SessionKey

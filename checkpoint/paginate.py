@@ -13,7 +13,8 @@ from hashlib import blake2b
 from typing import Any
 
 from checkpoint.bodies import Spilled
-from checkpoint.codec import DecodeError, Node, array, decode, encode
+from checkpoint.codec import DecodeError, Node, decode, encode
+from checkpoint.encoded import array
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, PageRun, Pages
 from checkpoint.pages import ANCHORED, PAGE_SIZE, PageData, seal_page

@@ -171,11 +171,11 @@ class Baseline(NamedTuple):
         """The header of the revision; None for a state that was never saved."""
         return self.tip.header if self.tip and self.tip.header.kind is not Kind.TOMBSTONE else None
 
-    def with_document(self, document: Any) -> Baseline:
-        """The same with another document."""
+    def with_document(self, document: Any, **others: Any) -> Baseline:
+        """The same with another document, and perhaps other attributes."""
         lists: list[Any] = []
         encoded = encode(document, lists)
-        return self._replace(document=document, encoded=encoded, lists=tuple(lists))
+        return self._replace(document=document, encoded=encoded, lists=tuple(lists), **others)
 
 
 def seal(

@@ -13,16 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from checkpoint.bodies import base_body, patch_body, standalone
 from checkpoint.cache import Cache
-from checkpoint.codec import (
-    DecodeError,
-    decode,
-    encode,
-    has_nodes,
-    node_number,
-    split_array,
-    split_map,
-)
+from checkpoint.codec import DecodeError, decode, encode
 from checkpoint.diff import Patch, applied, diff_encoded
+from checkpoint.encoded import has_nodes, node_number, split_array, split_map
 from checkpoint.errors import (
     CheckpointError,
     InvalidState,
@@ -32,13 +25,13 @@ from checkpoint.errors import (
 from checkpoint.fidelity import Difference, difference, unencodable
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems, PageRun, Pages, is_same, list_at
-from checkpoint.lazy import Source
 from checkpoint.pages import NONCE_SIZE
 from checkpoint.paginate import Paginator
 from checkpoint.paths import format_path
 from checkpoint.record import Header, Kind, PageRef, Record
 from checkpoint.schema import Path, Schema
 from checkpoint.segment import Baseline, Tip, seal
+from checkpoint.source import Source
 
 S = TypeVar("S")
 
@@ -63,7 +56,7 @@ class Draft(NamedTuple):
     header: Header | None = None
     wanted: Baseline | None = None
     operations: Patch | None = None
-    memories: tuple[tuple[Path, NewItems], ...] = ()
+    memories: Sequence[tuple[Path, NewItems]] = ()
 
     @property
     def tip(self) -> Tip:
@@ -94,10 +87,12 @@ class Draft(NamedTuple):
             saved = list_at(self.after.document, path)
             assert saved is not None
             known = cache.known_items(path)
-            new.items.saved(new, saved, source._replace(path=path, known=known))
+            new.items.saved(new, saved, source.of(path, known))
             encoded = [each for piece in new.encoded() for each in piece]
             built = [item for piece in new.proof.lists() for item in piece] if new.proof else []
             if len(encoded) == len(built):  # no validator made another memory of it
+                left_is_valid = not new.has_ranges or (new.origin and new.origin.is_valid)
+                saved.is_valid = bool(left_is_valid)
                 known.validated(encoded)
                 known.share_if_immutable(encoded, built)
 
@@ -122,7 +117,7 @@ def plan(
         tip: the segment to go on: that of the revision, or for a branch, that of the head.
         result: ``{RESULT: value}`` to keep what the turn returned.
         max_bytes: limit for the encoded document.
-        without: see :func:`checkpoint.paginate.paginate`, which may raise ``AnchorNeeded``.
+        without: see :class:`checkpoint.paginate.Paginator`, which may raise ``AnchorNeeded``.
 
     Returns:
         The draft; None when the state is what it came from and there is no result to keep.
@@ -139,18 +134,16 @@ def plan(
         operations = standalone(
             diff_encoded(known.document, known.encoded, encoded, nodes, known.pages)
         )
-        after = known.with_document(applied(known.document, operations))
-        _check_same(key, after, encoded, nodes)
+        document = applied(known.document, operations)
+        wanted = known.with_document(document, fields=schema.fields, result=result)
+        _check_same(key, wanted, encoded, nodes)
     except RecursionError as exc:
         raise _not_serializable(key, Difference([], "nested too deep")) from exc
     if not operations and not result and (known.saved or known.document is not None):
         return None
-    wanted = after._replace(fields=schema.fields, result=result)
-    may_patch = tip is not None and tip is known.tip and tip.header.schema == schema.id
-    draft = seal_save(
-        key, header, wanted, operations if may_patch else None, tip, max_bytes, without
-    )
-    return draft._replace(memories=memories)
+    may_patch = tip is known.tip and known.saved and known.saved.schema == schema.id
+    changes = operations if may_patch else None
+    return seal_save(key, header, wanted, changes, memories, tip, max_bytes, without)
 
 
 def seal_save(
@@ -158,6 +151,7 @@ def seal_save(
     header: Header,
     wanted: Baseline,
     operations: Patch | None,
+    memories: Sequence[tuple[Path, NewItems]],
     tip: Tip | None,
     max_bytes: int,
     without: Collection[bytes] = (),
@@ -167,14 +161,15 @@ def seal_save(
     Args:
         wanted: what is to be stored, whatever its tip, and the pages at hand.
         operations: what changed since the revision at the tip; None where only a base will do.
+        memories: what is saved of the memories of a state, with the path of each.
     """
-    if tip is not None and operations is not None and tip.header.kind is not Kind.TOMBSTONE:
+    sealed_from = header, wanted, operations, memories
+    if tip is not None and operations is not None:
         body, named = patch_body(operations, wanted.result)
         if not named:
             patch, end = seal(key, header._replace(kind=Kind.PATCH), body, tip, max_bytes)
             if end.is_worth_keeping(tip):
-                after = wanted._replace(tip=end)
-                return Draft(patch, tip.header.write_id, after, {}, header, wanted, operations)
+                return Draft(patch, tip.header.write_id, wanted._replace(tip=end), {}, *sealed_from)
     # Not the write's id alone: sealed again in another epoch, its pages are others.
     nonce = (int.from_bytes(header.write_id[:8], "big") + (tip.epoch if tip else 0)) % 2**64
     pages = Paginator(
@@ -188,11 +183,11 @@ def seal_save(
     document, stored = pages.lay(wanted.document)
     body, named = base_body(stored, wanted.fields, wanted.result)
     record, end = seal(key, header._replace(pages=named), body, tip, max_bytes)
-    after = wanted._replace(
-        tip=end, pages=wanted.pages | pages.made, spilled=tuple(pages.spilled)
-    ).with_document(document)
+    after = wanted.with_document(
+        document, tip=end, pages=wanted.pages | pages.made, spilled=tuple(pages.spilled)
+    )
     guard = tip.header.write_id if tip else None
-    return Draft(record, guard, after, pages.written, header, wanted, operations)
+    return Draft(record, guard, after, pages.written, *sealed_from)
 
 
 def unsaved(

@@ -185,9 +185,9 @@ class Engine(Loader[S]):
             # Its pages are safe as in _head_for_branch, if its parent was not what was taken out.
             self.load(key, header.parent_revision)
         limit = self.options.max_bytes
-        seal = partial(seal_save, key, header, wanted, draft.operations, tip, limit)
-        sealed = self._anchored(key, tip, wanted, seal)
-        return sealed._replace(memories=draft.memories)
+        operations, memories = draft.operations, draft.memories
+        seal = partial(seal_save, key, header, wanted, operations, memories, tip, limit)
+        return self._anchored(key, tip, wanted, seal)
 
     def _anchored(
         self, key: SessionKey, tip: Tip | None, known: Baseline, seal: Callable[..., D]
@@ -287,7 +287,7 @@ class Engine(Loader[S]):
         if source[0] != key.session_id:
             loaded = owned_by(SessionKey(key.namespace, source[0]), loaded)
         limit = self.options.max_bytes
-        seal = partial(seal_save, key, header, loaded._replace(result={}), None, tip, limit)
+        seal = partial(seal_save, key, header, loaded._replace(result={}), None, (), tip, limit)
         draft = self._anchored(key, tip, loaded, seal)
         self._send(key, draft)
         return Snapshot.of(*key, draft.tip.header)

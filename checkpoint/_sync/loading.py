@@ -25,13 +25,13 @@ from checkpoint.errors import (
 from checkpoint.hydrator import check_window, hydrate, plain, wanted
 from checkpoint.ids import SessionKey, check_id
 from checkpoint.labels import read_labels
-from checkpoint.lazy import Source
 from checkpoint.options import Options
 from checkpoint.origins import Lineage, Origins
 from checkpoint.pages import PageData
 from checkpoint.record import Kind, PageRef, Recent
 from checkpoint.segment import Baseline, Tip, read, survey
 from checkpoint.serializer import unsaved
+from checkpoint.source import Source
 from checkpoint.store import Store
 from checkpoint.waiting import value
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from checkpoint.codec import array, decode, encode
+from checkpoint.codec import decode, encode
+from checkpoint.encoded import array
 from checkpoint.items import ItemList, NewItems, PageRun, Run
 from checkpoint.pages import PageData
 from checkpoint.record import PageRef

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpoint import Damaged, StateTooLarge, UnsupportedFormat, envelope
-from checkpoint.codec import DecodeError, array, encode, split_array
+from checkpoint.codec import DecodeError, encode
+from checkpoint.encoded import array, split_array
 from checkpoint.ids import SessionKey
 from checkpoint.pages import NONCE_SIZE, PageData, open_page, seal_page
 from checkpoint.record import PAGE_ID_SIZE

@@ -48,15 +48,16 @@ def checkpointer(
     retention: Retention | None = None,
 ) -> AsyncCheckpointer[Simulated]:
     """A checkpointer as ``open_async`` makes it, with a clock of its own."""
+    schema = ModelSchema(Simulated)
     options = _Options(
         store="simulated",
-        schema=ModelSchema(Simulated),
+        schema=schema,
         namespace=NAMESPACE,
         replica=name,
         max_bytes=MAX_BYTES,
         adapter=None,
         watch=KeyWatch(),
-        cache=Cache(cache_bytes),
+        cache=Cache(cache_bytes, schema.memories),
         retention=retention,
         clock=clock,
     )
