@@ -82,6 +82,8 @@ def patch_body(
     operations: Patch, result: dict[int, Any]
 ) -> tuple[dict[int, Any], tuple[PageRef, ...]]:
     """The body of a patch as it is stored, and the pages that it would have to name."""
+    if _adds_items_only(operations):
+        return {**result, OPERATIONS: operations}, ()
     content, nodes, refs = _packed(operations)
     if nodes:
         return {**result, OPERATIONS: content, NODES: nodes}, refs
@@ -90,8 +92,8 @@ def patch_body(
 
 def standalone(operations: Patch) -> Patch:
     """Operations with the lists in their values as lists of their own."""
-    if all(code in (DELETE, ITEMS) for code, *_ in operations):
-        return operations  # nothing but encoded items: most turns only add some
+    if _adds_items_only(operations):
+        return operations
     nodes: list[Node] = []
     encoded = encode(operations, nodes)
     if not nodes:
@@ -99,6 +101,11 @@ def standalone(operations: Patch) -> Patch:
     lists = [node.resolved() if isinstance(node, NewItems) else node for node in nodes]
     resolved: Patch = decode(encoded, lists)
     return resolved
+
+
+def _adds_items_only(operations: Patch) -> bool:
+    """Whether there are only encoded items in a patch, as in most of them, and no lists."""
+    return all(operation[0] in (DELETE, ITEMS) for operation in operations)
 
 
 def _packed(value: Any) -> tuple[bytes, list[Any], tuple[PageRef, ...]]:

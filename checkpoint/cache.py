@@ -92,11 +92,11 @@ class Cache:
             return
         size = len(tip.prefix) + sum(map(len, tip.trail)) + tip.base_raw + tip.patch_raw
         size += len(known.encoded)
-        of_pages = sum([len(page.raw) for page in known.pages.values()])
+        of_pages = sum([page.size for page in known.pages.values()])
         if size + of_pages > self._max_bytes // 2:  # one session must not push out all others
             kept = {ref.id: known.pages[ref.id] for ref in known.spilled}
             known = known._replace(pages=kept)
-            of_pages = sum([len(page.raw) for page in kept.values()])
+            of_pages = sum([page.size for page in kept.values()])
         elsewhere = sum([items.size for items in self._items.values()])
         self._kept.put(key, known._replace(pages=dict(known.pages)), size + of_pages, elsewhere)
 

@@ -133,16 +133,18 @@ class LazyItems:
                     )
         return found
 
-    def live(self) -> Iterator[tuple[int, Any]]:
+    def live(self) -> list[tuple[int, Any]]:
         """The items that are live, those that were built of stored ones too, with their places."""
+        found: list[tuple[int, Any]] = []
         at = 0
         for piece in self.pieces:
-            if isinstance(piece, Span):
+            if not isinstance(piece, Span):
+                found += enumerate(piece, at)
+            elif self.built:
                 by = at - piece.start
-                yield from ((place + by, self.built[place]) for place in self._touched(piece))
-            else:
-                yield from enumerate(piece, at)
+                found += [(place + by, self.built[place]) for place in self._touched(piece)]
             at += len(piece)
+        return found
 
     def in_parts(self) -> Iterator[list[Any]]:
         """All items, not to be changed, those first that are loaded."""
@@ -176,6 +178,8 @@ class LazyItems:
 
     def _touched(self, span: Span) -> list[int]:
         """The positions of a span whose items were built, in order."""
+        if not self.built:
+            return []
         return sorted(at for at in self.built if span.start <= at < span.stop)
 
     def count_loaded(self) -> int:
@@ -412,12 +416,11 @@ class LazyItems:
                             pieces.append(Span(low + by, high + by, is_loaded=piece.is_loaded))
                 elif edits == self.edits and new.proof is not None:
                     pieces.append(Span(at, at + len(piece), is_loaded=True))
-                    built |= enumerate(piece, at)
+                    fresh = enumerate(piece, at)
+                    built.update(each for each in fresh if not is_immutable(each[1]))
                 else:
                     pieces.append(piece)
                 at += len(piece)
-            for place in [place for place, item in built.items() if is_immutable(item)]:
-                del built[place]
             self.pieces, self.built = joined(pieces), built
             self.origin, self.source = origin, source
             if self.validate is None and new.proof is not None:
@@ -437,13 +440,12 @@ def built(new: NewItems, validate: Validate, item_type: object) -> LazyItems:
         for piece in new.pieces:
             if isinstance(piece, list):
                 lazy.pieces.append(validate(decode(array(piece)), len(lazy)))
-            elif start is None:
-                lazy.pieces.append(Span(piece.start, piece.stop, is_loaded=True))
-            else:
-                before = Span(piece.start, start, is_loaded=False)
-                lazy.pieces = [before, Span(start, piece.stop, is_loaded=True)]
+                continue
+            if start:
+                lazy.pieces.append(Span(piece.start, start, is_loaded=False))
+            lazy.pieces.append(Span(start or piece.start, piece.stop, is_loaded=True))
+            if start is not None:
                 lazy.check(start, piece.stop, start)
     except DecodeError as exc:
         raise Undecodable(exc) from exc
-    lazy.pieces = joined(lazy.pieces)
     return lazy

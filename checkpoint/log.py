@@ -11,13 +11,19 @@ import sys
 from typing import Any
 
 
+def is_debugging() -> bool:
+    """Whether somebody listens to :func:`debug`: its fields may cost more than what they are of."""
+    logging = sys.modules.get("logging")
+    return logging is not None and logging.getLogger("checkpoint").isEnabledFor(logging.DEBUG)
+
+
 def debug(event: str, **fields: Any) -> None:
     """Log an ordinary event with its fields, such as ``debug("saved", session_id="a")``."""
-    logging = sys.modules.get("logging")
-    if logging is not None:
-        logger = logging.getLogger("checkpoint")
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug(_text(event, fields), extra={"checkpoint": {"event": event, **fields}})
+    if is_debugging():
+        import logging
+
+        extra = {"checkpoint": {"event": event, **fields}}
+        logging.getLogger("checkpoint").debug(_text(event, fields), extra=extra)
 
 
 def warning(event: str, **fields: Any) -> None:

@@ -42,6 +42,8 @@ class Origins:
         A plain dict, which cannot be watched, is remembered only while a save of it is pending.
         """
         number, lineages = id(state), self._of(state)
+        if lineages.get(lineage.key) is lineage and hasattr(state, "__weakref__"):
+            return
         lineages[lineage.key] = lineage
         try:
             self._known[number] = (

@@ -40,6 +40,11 @@ class PageData:
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
 
+    @property
+    def size(self) -> int:
+        """Bytes of it, twice where its items were cut out of it."""
+        return len(self.raw) * (2 if "items" in self.__dict__ else 1)
+
     @cached_property
     def items(self) -> list[bytes]:
         """The encoded items, for a page of a list."""

@@ -310,15 +310,16 @@ class Engine(Loader[S]):
             self.options.cache.drop(key)
         else:
             self.options.cache.put(key, draft.for_others())
-        log.debug(
-            "saved",
-            session_id=key.session_id,
-            revision=draft.record.revision,
-            writer=str(draft.tip.header.writer),
-            bytes=len(draft.record.head) + len(draft.record.body),
-            pages=len(draft.pages),
-            milliseconds=round((time.perf_counter() - started) * 1000, 3),
-        )
+        if log.is_debugging():
+            log.debug(
+                "saved",
+                session_id=key.session_id,
+                revision=draft.record.revision,
+                writer=str(draft.tip.header.writer),
+                bytes=len(draft.record.head) + len(draft.record.body),
+                pages=len(draft.pages),
+                milliseconds=round((time.perf_counter() - started) * 1000, 3),
+            )
 
 
 def _pause(attempt: int) -> float:

@@ -184,16 +184,17 @@ class Loader(Generic[S]):
         state, known = hydrate(key, known, schema, window, self.source(key, known), cache)
         begun = self._begun(state, Lineage(key, known))
         self.options.watch.saw_restored()
-        log.debug(
-            "restored",
-            session_id=key.session_id,
-            revision=known.header.revision,
-            writer=str(known.header.writer),
-            bytes=known.end.base_bytes + known.end.patch_bytes,
-            records=known.end.patches + 1,
-            pages=len(refs),
-            milliseconds=round((time.perf_counter() - started) * 1000, 3),
-        )
+        if log.is_debugging():
+            log.debug(
+                "restored",
+                session_id=key.session_id,
+                revision=known.header.revision,
+                writer=str(known.header.writer),
+                bytes=known.end.base_bytes + known.end.patch_bytes,
+                records=known.end.patches + 1,
+                pages=len(refs),
+                milliseconds=round((time.perf_counter() - started) * 1000, 3),
+            )
         return begun
 
     def source(self, key: SessionKey, known: Baseline) -> Source:
