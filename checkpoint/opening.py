@@ -87,8 +87,9 @@ def open(
         replica: a name for this writer, noted in what it saves and told in conflicts.
         max_bytes: the largest encoded state to save or restore, in bytes; of a state restored with
             ``window=``, what is loaded of it.
-        cache_bytes: how much of the sessions served last is kept in memory, so that an unchanged
-            one is not sent again, in bytes as encoded; 0 keeps nothing.
+        cache_bytes: how much is kept in memory of the sessions served last, so that an unchanged
+            one is not sent again, and of items that cannot be changed, so that they are built once;
+            in bytes as encoded. 0 keeps nothing.
         retention: the rule by which old revisions are removed as sessions are saved; by default
             every revision stays.
 

@@ -97,7 +97,7 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
                 is saved once: the second has ``turn.replayed`` set. The last 32 turns, at least,
                 are remembered.
             new: makes the first state of a session that has none; the model itself by default.
-            window: load only the last items of memories, this many of each; see :meth:`restore`.
+            window: how many of the newest items of each memory to fetch now; see :meth:`restore`.
 
         Raises:
             Conflict: on exit, somebody else saved the session meanwhile; nothing was written.
@@ -159,7 +159,7 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
                 and is returned without a call of ``fn`` when the turn is delivered again. (None,
                 if the earlier delivery was a :meth:`turn`, which stores no result.)
             new: makes the first state of a session that has none.
-            window: load only the last items of memories; see :meth:`restore`.
+            window: how many of the newest items of each memory to fetch now; see :meth:`restore`.
             timeout: seconds during which conflicts are retried.
 
         Raises:
@@ -208,9 +208,9 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
 
         Args:
             revision: a revision's number or label; None for the newest.
-            window: load only the last items of fields annotated ``Memory``, this many of each.
-                They are whole lists all the same (see :class:`checkpoint.Memory`), and a turn
-                costs the same however long the session is.
+            window: how many of the newest items to fetch now, of each field annotated ``Memory``;
+                older ones are fetched when they are touched (see :class:`checkpoint.Memory`).
+                None fetches all.
 
         Raises:
             SessionNotFound: there is no such session.
