@@ -26,6 +26,8 @@ from pydantic_core import TzInfo, to_jsonable_python
 TUPLE, SET, FROZENSET, BIGINT, DECIMAL, UUID_, DATETIME, DATE, TIME, TIMEDELTA = range(1, 11)
 
 _EPOCH = dt.datetime(1970, 1, 1)
+_FIRST_DAY = _EPOCH.toordinal()
+_DAY = 24 * 60 * 60 * 1_000_000  # microseconds
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 
@@ -196,7 +198,7 @@ def _plain(value: Any, depth: int) -> object:
     if (to_ext := _ENCODERS.get(kind)) is not None:
         if depth >= _MAX_EXTENSIONS:
             raise ValueError("recursion limit exceeded")
-        code, payload = to_ext(value, encoder(depth + 1))
+        code, payload = to_ext(value, depth + 1)
         return msgpack.ExtType(code, payload)
     if isinstance(value, Enum):
         return _plain(value.value, depth)
@@ -224,6 +226,14 @@ _CONTAINERS: tuple[tuple[type, Callable[[Any], object]], ...] = (
     (set, set),
     (frozenset, frozenset),
 )
+
+
+# Plain numbers and text, as times are made of: what is in them is no extension type itself, so the
+# quick functions do, and bytes that say otherwise are no time.
+_pack_flat: Callable[[object], bytes] = partial(
+    msgpack.packb, strict_types=True, unicode_errors="surrogatepass"
+)
+_unpack_flat = partial(msgpack.unpackb, unicode_errors="surrogatepass")
 
 
 def _zone(tz: dt.tzinfo | None) -> list[object]:
@@ -259,30 +269,37 @@ def _unzone(zone: list[Any]) -> dt.tzinfo | None:
     return dt.timezone(zone[0] * _MICROSECOND, *zone[1:])
 
 
-def _encode_datetime(value: dt.datetime) -> list[object]:
-    return [(value.replace(tzinfo=None) - _EPOCH) // _MICROSECOND, value.fold, *_zone(value.tzinfo)]
+def _encode_datetime(value: dt.datetime) -> bytes:
+    day = value.toordinal() - _FIRST_DAY
+    micros = day * _DAY + _micros(value)
+    return _pack_flat([micros, value.fold, *_zone(value.tzinfo)])
+
+
+def _micros(value: dt.datetime | dt.time) -> int:
+    """Microseconds since the start of the day, on the clock."""
+    seconds = (value.hour * 60 + value.minute) * 60 + value.second
+    return seconds * 1_000_000 + value.microsecond
 
 
 def _decode_datetime(payload: bytes) -> dt.datetime:
-    micros, fold, *zone = _decode_inside(payload)
-    wall: dt.datetime = _EPOCH + micros * _MICROSECOND
+    micros, fold, *zone = _unpack_flat(payload)
+    wall = _EPOCH + dt.timedelta(0, 0, micros)
     return wall.replace(fold=fold, tzinfo=_unzone(zone))
 
 
-def _encode_time(value: dt.time) -> list[object]:
-    seconds = (value.hour * 60 + value.minute) * 60 + value.second
-    return [seconds * 1_000_000 + value.microsecond, value.fold, *_zone(value.tzinfo)]
+def _encode_time(value: dt.time) -> bytes:
+    return _pack_flat([_micros(value), value.fold, *_zone(value.tzinfo)])
 
 
 def _decode_time(payload: bytes) -> dt.time:
-    micros, fold, *zone = _decode_inside(payload)
-    wall: dt.datetime = _EPOCH + micros * _MICROSECOND
+    micros, fold, *zone = _unpack_flat(payload)
+    wall = _EPOCH + dt.timedelta(0, 0, micros)
     return wall.time().replace(fold=fold, tzinfo=_unzone(zone))
 
 
-def _encode_set(value: set[object] | frozenset[object], pack: Callable[[object], bytes]) -> bytes:
+def _encode_set(value: set[object] | frozenset[object], depth: int) -> bytes:
     # Sorted by their bytes, so that equal sets are equal bytes in every process.
-    parts = sorted(map(pack, value))
+    parts = sorted(map(encoder(depth), value))
     size: bytes = msgpack.Packer().pack_array_header(len(parts))
     return size + b"".join(parts)
 
@@ -291,18 +308,18 @@ def _encode_bigint(value: int) -> bytes:
     return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
 
 
-# From a value, and a function that packs what is inside of it, to the code and the payload.
-_ENCODERS: dict[type, Callable[[Any, Callable[[object], bytes]], tuple[int, bytes]]] = {
-    tuple: lambda v, pack: (TUPLE, pack(list(v))),
-    set: lambda v, pack: (SET, _encode_set(v, pack)),
-    frozenset: lambda v, pack: (FROZENSET, _encode_set(v, pack)),
+# From a value, and how many extension types it and they are inside of, to the code and the payload.
+_ENCODERS: dict[type, Callable[[Any, int], tuple[int, bytes]]] = {
+    tuple: lambda v, depth: (TUPLE, encoder(depth)(list(v))),
+    set: lambda v, depth: (SET, _encode_set(v, depth)),
+    frozenset: lambda v, depth: (FROZENSET, _encode_set(v, depth)),
     int: lambda v, _: (BIGINT, _encode_bigint(v)),  # only those of more than 64 bits arrive here
     Decimal: lambda v, _: (DECIMAL, str(v).encode()),
     UUID: lambda v, _: (UUID_, v.bytes),
-    dt.datetime: lambda v, pack: (DATETIME, pack(_encode_datetime(v))),
-    dt.date: lambda v, pack: (DATE, pack(v.toordinal())),
-    dt.time: lambda v, pack: (TIME, pack(_encode_time(v))),
-    dt.timedelta: lambda v, pack: (TIMEDELTA, pack([v.days, v.seconds, v.microseconds])),
+    dt.datetime: lambda v, _: (DATETIME, _encode_datetime(v)),
+    dt.date: lambda v, _: (DATE, _pack_flat(v.toordinal())),
+    dt.time: lambda v, _: (TIME, _encode_time(v)),
+    dt.timedelta: lambda v, _: (TIMEDELTA, _pack_flat([v.days, v.seconds, v.microseconds])),
 }
 
 _DECODERS: dict[int, Callable[[bytes], object]] = {
@@ -313,9 +330,9 @@ _DECODERS: dict[int, Callable[[bytes], object]] = {
     DECIMAL: lambda b: Decimal(b.decode()),
     UUID_: lambda b: UUID(bytes=b),
     DATETIME: _decode_datetime,
-    DATE: lambda b: dt.date.fromordinal(_decode_inside(b)),
+    DATE: lambda b: dt.date.fromordinal(_unpack_flat(b)),
     TIME: _decode_time,
-    TIMEDELTA: lambda b: dt.timedelta(*_decode_inside(b)),
+    TIMEDELTA: lambda b: dt.timedelta(*_unpack_flat(b)),
 }
 
 
