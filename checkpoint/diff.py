@@ -254,6 +254,8 @@ class _Diff(NamedTuple):
 
 def _runs(before: list[bytes], after: list[bytes]) -> list[tuple[int, int, int, int]]:
     """The runs in which two lists of encoded items differ, from the first to the last."""
+    if not before or not after:
+        return [(0, len(before), 0, len(after))] if before or after else []
     start = _common_prefix(before, after)
     end = _common_prefix(before[start:][::-1], after[start:][::-1])
     if start == len(before) == len(after):

@@ -87,6 +87,8 @@ class ItemList(Node):
 
     def refs(self, start: int, stop: int) -> list[PageRef]:
         """The pages that these items are in, and before each its anchor."""
+        if len(self.runs) == 1 and isinstance(self.runs[0], list):  # a short list is in place
+            return []
         pages = [run.page for run, _, _ in self.parts(start, stop) if isinstance(run, PageRun)]
         return [ref for page in pages for ref in (page.anchor, page) if ref is not None]
 
