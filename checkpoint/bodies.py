@@ -24,6 +24,8 @@ DOCUMENT, OPERATIONS, FIELDS, RESULT, NODES = range(5)
 _HOLDS = {Kind.BASE: {DOCUMENT, FIELDS}, Kind.PATCH: {OPERATIONS}, Kind.TOMBSTONE: set[int]()}
 _MAY_HOLD = {kind: held | {RESULT, NODES} for kind, held in _HOLDS.items()}
 
+_BASE, _TOMBSTONE = Kind.BASE, Kind.TOMBSTONE  # an enum is slow to give its members
+
 _LIST, _VALUE, _MAP = range(3)  # how a stored node begins
 
 
@@ -145,23 +147,17 @@ def read_body(kind: Kind, raw: bytes, pages: Sequence[PageRef]) -> Body:
         MissingTimeZone: it names a time zone that this host has no data for.
     """
     body = decode(raw) if raw else {}
-    if (
-        type(body) is not dict
-        or not _HOLDS[kind].issubset(body)
-        or not _MAY_HOLD[kind].issuperset(body)
-    ):
+    if type(body) is not dict or not _HOLDS[kind] <= body.keys() <= _MAY_HOLD[kind]:
         raise Damaged("the body does not hold what its kind of record holds")
-    if kind is Kind.TOMBSTONE:
+    if kind is _TOMBSTONE:
         return Body()
-    content = body[DOCUMENT] if kind is Kind.BASE else body[OPERATIONS]
-    if kind is Kind.BASE and type(content) is not bytes:
+    content = body[DOCUMENT if kind is _BASE else OPERATIONS]
+    if kind is _BASE and type(content) is not bytes:
         raise Damaged("the document of a base is no bytes")
-    return Body(
-        content,
-        tuple([_node(stored, pages) for stored in body[NODES]]) if NODES in body else (),
-        body.get(FIELDS, {}),
-        {RESULT: body[RESULT]} if RESULT in body else {},
-    )
+    nodes = tuple([_node(stored, pages) for stored in body[NODES]]) if NODES in body else ()
+    result = {RESULT: body[RESULT]} if RESULT in body else {}
+    # By hand, as patches are read by the dozen.
+    return tuple.__new__(Body, (content, nodes, body.get(FIELDS, {}), result))
 
 
 def _node(stored: Any, pages: Sequence[PageRef]) -> ItemList | Spilled:

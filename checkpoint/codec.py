@@ -39,9 +39,6 @@ NODE = 11
 """A part of a document that is kept apart; the payload is its place in a list of such parts."""
 
 
-_unpack = partial(msgpack.unpackb, strict_map_key=False, unicode_errors="surrogatepass")
-
-
 class Node:
     """A part of a document that is not encoded in place: see :mod:`checkpoint.items`."""
 
@@ -110,7 +107,12 @@ def decode(data: bytes | memoryview, nodes: Sequence[object] = ()) -> Any:
         DecodeError: the bytes are no document, or are followed by more bytes.
     """
     try:
-        return _unpack(data, ext_hook=partial(_decode_node, nodes) if nodes else _decode_ext)
+        return msgpack.unpackb(  # not by a partial(): that takes longer than a small value
+            data,
+            ext_hook=partial(_decode_node, nodes) if nodes else _decode_ext,
+            strict_map_key=False,
+            unicode_errors="surrogatepass",
+        )
     except msgpack.ExtraData as exc:
         raise DecodeError(f"{len(exc.extra)} bytes follow the document") from exc
     except DecodeError:
@@ -164,7 +166,7 @@ def decode_shallow(data: bytes) -> Any:
         DecodeError: the bytes are no document, or are followed by more bytes.
     """
     try:
-        return _unpack(data)
+        return msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
     except Exception as exc:  # as in decode
         raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
 

@@ -86,14 +86,14 @@ def apply(document: Any, patch: Patch) -> Any:
         if not path:
             document = _value_after(document, code, rest)
             continue
+        *way, last = path
         parent = document
-        for key in path[:-1]:
+        for key in way:
             parent = parent[key]
-        last = path[-1]
-        if code == DELETE:
-            del parent[last]
-        elif code == SET:
+        if code == SET:
             parent[last] = rest[0]
+        elif code == DELETE:
+            del parent[last]
         else:
             parent[last] = _value_after(parent[last], code, rest)
     return document

@@ -15,6 +15,7 @@ The format is unstable until the first released corpus is committed with the tes
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
 from typing import Any
@@ -28,6 +29,7 @@ MAGIC = b"ACP"
 FORMAT = 1
 DIGEST_SIZE = 16
 _COMPRESSED = 1  # flag: the body is a Zstandard frame
+_STARTS = {MAGIC + bytes((FORMAT, flags, 0)): flags == _COMPRESSED for flags in (0, _COMPRESSED)}
 _HEAD_START = len(MAGIC) + 3
 _SUM_SIZE = 4
 _size = Struct(">I").pack
@@ -46,10 +48,11 @@ def open_head(head: bytes) -> tuple[dict[int, Any], bool]:
         Damaged: these are not the bytes of a head.
         UnsupportedFormat: they are, of a format or with a flag this version does not know.
     """
-    if len(head) <= _HEAD_START + _SUM_SIZE or head[:3] != MAGIC:
-        raise Damaged("the record does not begin as one of ours")
-    version, flags, key_id = head[3:_HEAD_START]
-    if version != FORMAT or flags & ~_COMPRESSED or key_id:
+    compressed = _STARTS.get(head[:_HEAD_START])
+    if compressed is None:
+        if len(head) <= _HEAD_START + _SUM_SIZE or head[:3] != MAGIC:
+            raise Damaged("the record does not begin as one of ours")
+        version, flags, key_id = head[3:_HEAD_START]
         raise UnsupportedFormat(
             f"the record has format {version}, flags {flags:#x}, key {key_id}; this version reads "
             f"format {FORMAT}. If a newer agent-checkpoint wrote it, install that; if not, the "
@@ -63,12 +66,19 @@ def open_head(head: bytes) -> tuple[dict[int, Any], bool]:
         raise Damaged(f"the header of the record cannot be decoded ({exc})") from exc
     if type(header) is not dict:
         raise Damaged("the header of the record is not one map")
-    return header, flags == _COMPRESSED
+    return header, compressed
 
 
 def digest(key: SessionKey, parent_digest: bytes, head: bytes, body: bytes) -> bytes:
     """Digest of a record in its place: session, chain, head and stored body."""
-    told: list[bytes] = []
-    for part in (key.namespace.encode(), key.session_id.encode(), parent_digest, head):
-        told += _size(len(part)), part
-    return blake2b(b"".join((*told, body)), digest_size=DIGEST_SIZE).digest()
+    told = _begun(key).copy()
+    told.update(b"".join((_size(len(parent_digest)), parent_digest, _size(len(head)), head, body)))
+    return told.digest()
+
+
+@lru_cache(maxsize=64)  # the records of a session are read by the dozen
+def _begun(key: SessionKey) -> blake2b:
+    told = blake2b(digest_size=DIGEST_SIZE)
+    for part in (key.namespace.encode(), key.session_id.encode()):
+        told.update(_size(len(part)) + part)
+    return told

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from checkpoint.compression import compress_for_long, declared_size, decompress
+from checkpoint.compression import compress_for_long, declared_size, decompress, decompressor
 from checkpoint.encoded import split_array
 from checkpoint.envelope import FORMAT, digest
 from checkpoint.errors import Damaged, StateTooLarge, UnsupportedFormat
@@ -88,10 +88,10 @@ def open_page(
             f"reads format {FORMAT}. Install the agent-checkpoint that wrote it, or a newer one"
         )
     compressed = flags == _COMPRESSED
-    size = declared_size(body, compressed=compressed)
+    size = declared_size(body) if compressed else len(body)
     if size > max_bytes:
         raise StateTooLarge(
             f"page {id.hex()} and what was read before it exceed the limit for a state; restore "
             f"with window=, or open the store with a larger max_bytes if it is trusted"
         )
-    return decompress(body, size, anchor, compressed=compressed)
+    return decompress(body, size, decompressor(anchor)) if compressed else body

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from functools import lru_cache, partial
 from itertools import groupby
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from struct import Struct
 from typing import Any, NamedTuple, TypeVar
 
@@ -122,8 +122,10 @@ class Header(NamedTuple):
     pages: tuple[PageRef, ...] = ()
 
     def as_recent(self, result: bytes | None = None) -> Recent:
-        return Recent(self.revision, self.write_id, self.turn_id, result)
+        return tuple.__new__(Recent, (self.revision, self.write_id, self.turn_id, result))
 
+
+_DEFAULTS = tuple(Header._field_defaults.values())[1:]  # those after the parent's revision
 
 # Numbers of the header's fields, as stored. Absent means the default. Never use a number twice.
 # Reserved: 13 epoch, 15 min_reader, 16 labels given at the save, 17 attachments.
@@ -133,7 +135,8 @@ class Header(NamedTuple):
 _PARENT_DIGEST, _TURN_ID, _SOURCE, _RECENT = range(9, 13)
 _PAGES = 14
 _KNOWN = frozenset((*range(1, 13), _PAGES))
-_IN_ALL = 6  # so many fields are in every header: all up to the schema
+_IN_ALL = range(_REVISION, _SCHEMA + 1)
+_in_all = itemgetter(*_IN_ALL)
 _KINDS = {kind.value: kind for kind in Kind}
 _IGNORABLE = 64  # a reader may ignore what it does not know from here up, and must refuse it below
 
@@ -191,19 +194,13 @@ def read_header(record: Record) -> tuple[Header, bool]:
 
 
 def _header(stored: dict[Any, Any]) -> Header:
-    host, pid, name, *_ = stored[_WRITER]
-    schema_name, version, fingerprint, *_ = stored[_SCHEMA]
-    revision = _checked(int, stored[_REVISION])
-    header = Header(
-        revision,
-        _KINDS[stored[_KIND]],
-        _checked(bytes, stored[_WRITE_ID]),
-        _checked(int, stored[_SAVED_AT]),
-        _writer(host, pid, name),
-        _schema_id(schema_name, version, fingerprint),
-        revision - 1,
-    )
-    if len(stored) == _IN_ALL:  # as most patches, which are read by the dozen
+    revision, kind, write_id, saved_at, writer, schema = _in_all(stored)
+    if not (type(revision) is type(saved_at) is int and type(write_id) is bytes):
+        raise TypeError("the revision, the write id or the time is of another type")
+    writer, schema = _writer(*writer[:3]), _schema_id(*schema[:3])
+    known = revision, _KINDS[kind], write_id, saved_at, writer, schema, revision - 1, *_DEFAULTS
+    header = tuple.__new__(Header, known)  # by hand: patches are read by the dozen
+    if len(stored) == len(_IN_ALL):  # as most of them
         return header
     source, turn_id = stored.get(_SOURCE), stored.get(_TURN_ID)
     return header._replace(

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from checkpoint import envelope
 from checkpoint.bodies import RESULT, Body, applied_to, build, read_body
 from checkpoint.codec import DecodeError, MissingTimeZone, encode
-from checkpoint.compression import Decompressor, compress, declared_size
+from checkpoint.compression import compress, declared_size, decompress, decompressor
 from checkpoint.diff import applied
+from checkpoint.envelope import DIGEST_SIZE
 from checkpoint.errors import CheckpointError, Damaged, InvalidState, StateTooLarge
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, Pages
@@ -46,6 +47,7 @@ _MIN_PATCH_BYTES = 16 * 1024
 _RAW_PER_BASE = 8
 _MIN_RAW_BYTES = 128 * 1024
 
+_PATCH = Kind.PATCH
 _NO_RECORDS = "the head names a segment of which no record is there"
 
 
@@ -104,6 +106,7 @@ class Stored(NamedTuple):
     def build(self, key: SessionKey, pages: Pages) -> Baseline:
         """What was read, with its document. ``pages`` has those of the base's big values."""
         newest = self.patches[-1] if self.patches else self.base
+        number = self.tip.header.revision
         spilled = tuple(self.base.spilled())
         read = Baseline(
             self.tip,
@@ -116,20 +119,20 @@ class Stored(NamedTuple):
             document = build(self.base, self.patches, pages) if self.base.content else None
             return read.with_document(document)
         except MissingTimeZone as exc:
-            raise _told(key, self.tip, InvalidState(str(exc))) from exc
+            raise _told(key, number, InvalidState(str(exc))) from exc
         except (TypeError, ValueError) as exc:  # of what is no document, or nested too deep for one
-            raise _told(key, self.tip, Damaged(f"the document cannot be built ({exc})")) from exc
+            raise _told(key, number, Damaged(f"the document cannot be built ({exc})")) from exc
 
     def build_on(self, key: SessionKey, before: Baseline) -> Baseline:
         """What was read after ``before``, of the same segment."""
-        document = before.document
+        document, number = before.document, self.tip.header.revision
         after = before._replace(tip=self.tip, result=self.patches[-1].result)
         try:
             for patch in self.patches:
                 document = applied_to(document, patch.build({}), applied)
             return after.with_document(document)
         except (TypeError, ValueError) as exc:
-            raise _told(key, self.tip, Damaged(f"the document cannot be built ({exc})")) from exc
+            raise _told(key, number, Damaged(f"the document cannot be built ({exc})")) from exc
 
 
 class Baseline(NamedTuple):
@@ -199,16 +202,11 @@ def seal(
     head = envelope.seal_head(header_to_map(header), compressed=compressed)
     chained = envelope.digest(key, follows.digest if follows else b"", head, stored)
     record = Record(header.revision, head, stored + chained)
-    if follows is None:
-        try:
-            _check_size(None, len(raw), max_bytes)
-        except StateTooLarge as exc:
-            exc.namespace, exc.session_id = key
-            raise
+    if follows is None and len(raw) > _most(max_bytes):
+        raise _told(key, None, _too_large(len(raw), max_bytes))
     mine = header.as_recent(_kept({RESULT: body[RESULT]} if RESULT in body else {}))
-    recent = (*(tip.recent if follows and tip else header.recent), mine)
-    after = _after(follows, header, record, raw)
-    return record, after._replace(recent=recent, epoch=tip.epoch if tip else 0)
+    after = _after(follows, header, [record], [raw], [*header.recent, mine])
+    return record, after._replace(epoch=tip.epoch if tip else 0)
 
 
 def _remembered(kind: Kind, tip: Tip) -> tuple[Recent, ...]:
@@ -235,27 +233,31 @@ def read(
         StateTooLarge: it exceeds the limit; the body that does was not decompressed.
         InvalidState: it names a time zone that this host has no data for.
     """
-    revision = records[0].revision if records else None
-    try:
-        if not records:
-            raise Damaged(_NO_RECORDS)
-        tip = after
-        bodies: list[Body] = []
-        recent = list(after.recent) if after else []
-        decompress = Decompressor()
-        for record in records:
-            revision = record.revision
-            tip, raw = _unseal(key, record, tip, max_bytes, decompress)
-            body = _body(tip.header, raw)
-            bodies.append(body)
-            recent += tip.header.recent
-            recent.append(tip.header.as_recent(_kept(body.result)))
-    except CheckpointError as exc:
-        exc.namespace, exc.session_id, exc.revision = *key, revision
-        raise
-    assert tip is not None
+    if not records:
+        raise Damaged(_NO_RECORDS, namespace=key.namespace, session_id=key.session_id)
+    raws: list[bytes] = []
+    bodies: list[Body] = []
+    recent: list[Recent] = []
+    chain = _Chain(key, after, max_bytes)
+    for record in records:
+        try:
+            header, raw = chain.unseal(record)
+            body = read_body(header.kind, raw, header.pages)
+        except MissingTimeZone as exc:
+            raise _told(key, record.revision, InvalidState(str(exc))) from exc
+        except DecodeError as exc:
+            told = Damaged(f"the body cannot be decoded ({exc})")
+            raise _told(key, record.revision, told) from exc
+        except CheckpointError as exc:
+            _told(key, record.revision, exc)
+            raise
+        raws.append(raw)
+        bodies.append(body)
+        recent += header.recent
+        recent.append(header.as_recent(_kept(body.result) if body.result else None))
+    tip = _after(after, header, records, raws, recent)
     base, *patches = bodies if after is None else [Body(), *bodies]
-    return Stored(base, tuple(patches), tip._replace(recent=tuple(recent)))
+    return Stored(base, tuple(patches), tip)
 
 
 def _kept(result: dict[int, Any]) -> bytes | None:
@@ -266,8 +268,8 @@ def _kept(result: dict[int, Any]) -> bytes | None:
     return encoded if len(encoded) <= _KEPT_RESULT else b""
 
 
-def _told(key: SessionKey, tip: Tip, exc: CheckpointError) -> CheckpointError:
-    exc.namespace, exc.session_id, exc.revision = *key, tip.header.revision
+def _told(key: SessionKey, revision: int | None, exc: CheckpointError) -> CheckpointError:
+    exc.namespace, exc.session_id, exc.revision = *key, revision
     return exc
 
 
@@ -296,81 +298,107 @@ def survey(key: SessionKey, segment: Segment) -> Tip:
         # What a turn returned is in the body: whoever asks is told that it cannot be had.
         recent += [*header.recent, header.as_recent(b"" if header.turn_id else None)]
     assert header is not None
-    digest = records[-1].body[-envelope.DIGEST_SIZE :]
+    digest = records[-1].body[-DIGEST_SIZE:]
     return Tip(header, digest, tuple(recent), epoch=segment.head.epoch)
 
 
-def _unseal(
-    key: SessionKey,
-    record: Record,
-    before: Tip | None,
-    max_bytes: int,
-    decompress: Decompressor,
-) -> tuple[Tip, bytes]:
-    """Verify one record; return the tip, but for its ring, and the raw body."""
-    header, compressed = read_header(record)
-    if (header.kind is Kind.PATCH) != (before is not None):
-        raise Damaged(f"a {header.kind.name.lower()} stands where it cannot in a segment")
-    if before is not None and header.revision != before.header.revision + 1:
-        raise Damaged(f"revision {before.header.revision + 1} is missing from its segment")
-    stored = record.body[: -envelope.DIGEST_SIZE]
-    expected = envelope.digest(key, before.digest if before else b"", record.head, stored)
-    if record.body[-envelope.DIGEST_SIZE :] != expected:
-        raise Damaged(
-            "the digest does not match: the record, or one before it in its segment, was changed, "
-            "cut short, or written for another session"
-        )
-    size = declared_size(stored, compressed=compressed)
-    _check_size(before, size, max_bytes)
-    prefix = before.prefix if before else b""
-    raw = decompress(stored, size, prefix, compressed=compressed)
-    return _after(before, header, record, raw), raw
-
-
-def _check_size(before: Tip | None, raw_size: int, max_bytes: int) -> None:
-    """Raise StateTooLarge if a reader with this limit would have to refuse the segment.
+class _Chain:
+    """Verifies records that follow each other.
 
     Args:
-        raw_size: of the body that is to follow ``before``.
+        tip: what the first of them follows; None where that is a base.
+        max_bytes: the largest encoded document.
+    """
+
+    def __init__(self, key: SessionKey, tip: Tip | None, max_bytes: int) -> None:
+        self._key = key
+        self._digest = tip.digest if tip else b""
+        self._revision = tip.header.revision if tip else None
+        self._max_bytes = max_bytes
+        self._most = _most(max_bytes)
+        self._total = tip.base_raw + tip.patch_raw if tip else 0
+        self._prefix = bytearray(tip.prefix if tip else b"")
+        self._trail = list(tip.trail) if tip else []
+        self._context: Any = None  # for all that have the same prefix
+
+    def unseal(self, record: Record) -> tuple[Header, bytes]:
+        """The header of the next record, and its raw body."""
+        header, compressed = read_header(record)
+        before = self._revision
+        if (header.kind is _PATCH) != (before is not None):
+            raise Damaged(f"a {header.kind.name.lower()} stands where it cannot in a segment")
+        if before is not None and header.revision != before + 1:
+            raise Damaged(f"revision {before + 1} is missing from its segment")
+        head, stored, digest = record.head, record.body[:-DIGEST_SIZE], record.body[-DIGEST_SIZE:]
+        if digest != envelope.digest(self._key, self._digest, head, stored):
+            raise Damaged(
+                "the digest does not match: the record, or one before it in its segment, was "
+                "changed, cut short, or written for another session"
+            )
+        size = declared_size(stored) if compressed else len(stored)
+        self._total += size
+        if size > self._most or self._total > (1 + _RAW_PER_BASE) * self._most:
+            raise _too_large(self._total, self._max_bytes)
+        raw = stored
+        if compressed:
+            self._context = self._context or decompressor(bytes(self._prefix))
+            raw = decompress(stored, size, self._context)
+        self._digest, self._revision = digest, header.revision
+        self._trail.append(raw)
+        if before is None or len(self._trail) == _SHARE_PREFIX:
+            self._prefix += b"".join(self._trail)
+            del self._prefix[:-_PREFIX_SIZE]
+            self._trail.clear()
+            self._context = None
+        return header, raw
+
+
+def _most(max_bytes: int) -> int:
+    """Bytes that a raw body may have.
+
+    Args:
         max_bytes: the largest encoded document; a body may hold a result of that size too.
     """
-    most = 2 * max_bytes + _MIN_RAW_BYTES
-    total = raw_size + (before.base_raw + before.patch_raw if before else 0)
-    if raw_size > most or total > (1 + _RAW_PER_BASE) * most:
-        raise StateTooLarge(
-            f"the stored state has bodies of {total} bytes, too many for the limit of "
-            f"{max_bytes}; open the store with a larger max_bytes if it is trusted"
-        )
+    return 2 * max_bytes + _MIN_RAW_BYTES
 
 
-def _after(before: Tip | None, header: Header, record: Record, raw: bytes) -> Tip:
-    """The tip with one more record; its ring is that of ``before`` still."""
-    stored = len(record.head) + len(record.body)
-    chained = record.body[-envelope.DIGEST_SIZE :]
-    if before is None:
-        return Tip(header, chained, (), raw[-_PREFIX_SIZE:], (), stored, len(raw))
-    patches, prefix, trail = before.patches + 1, before.prefix, (*before.trail, raw)
-    if patches % _SHARE_PREFIX == 0:  # so what is made of a prefix for one is used for others
-        prefix, trail = b"".join((prefix, *trail))[-_PREFIX_SIZE:], ()
-    return Tip(  # by place: it is made for each patch that is read
-        header,
-        chained,
-        before.recent,
-        prefix,
-        trail,
-        before.base_bytes,
-        before.base_raw,
-        before.patch_bytes + stored,
-        before.patch_raw + len(raw),
-        patches,
-        before.epoch,
+def _too_large(total: int, max_bytes: int) -> StateTooLarge:
+    return StateTooLarge(
+        f"the stored state has bodies of {total} bytes, too many for the limit of "
+        f"{max_bytes}; open the store with a larger max_bytes if it is trusted"
     )
 
 
-def _body(header: Header, raw: bytes) -> Body:
-    try:
-        return read_body(header.kind, raw, header.pages)
-    except MissingTimeZone as exc:
-        raise InvalidState(str(exc)) from exc
-    except DecodeError as exc:
-        raise Damaged(f"the body cannot be decoded ({exc})") from exc
+def _after(
+    before: Tip | None,
+    header: Header,
+    records: Sequence[Record],
+    raws: Sequence[bytes],
+    recent: Sequence[Recent],
+) -> Tip:
+    """The tip with more records.
+
+    Args:
+        before: None, where the first of them is a base.
+        header: of the last of them.
+        raws, recent: their raw bodies, and what they add to the ring.
+    """
+    digest = records[-1].body[-DIGEST_SIZE:]
+    stored, raw = [len(record.head) + len(record.body) for record in records], [*map(len, raws)]
+    if before is None:
+        before = Tip(header, digest, (), raws[0][-_PREFIX_SIZE:], (), stored.pop(0), raw.pop(0))
+        raws = raws[1:]
+    patches, prefix, trail = before.patches + len(raws), before.prefix, (*before.trail, *raws)
+    if len(trail) >= _SHARE_PREFIX:  # so what is made of a prefix for one is used for others
+        end = len(trail) - patches % _SHARE_PREFIX
+        prefix, trail = b"".join((prefix, *trail[:end]))[-_PREFIX_SIZE:], trail[end:]
+    return before._replace(
+        header=header,
+        digest=digest,
+        recent=(*before.recent, *recent),
+        prefix=prefix,
+        trail=trail,
+        patch_bytes=before.patch_bytes + sum(stored),
+        patch_raw=before.patch_raw + sum(raw),
+        patches=patches,
+    )

@@ -95,7 +95,7 @@ NOT_EXACT: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("value", NOT_EXACT, ids=repr)
+@pytest.mark.parametrize("value", NOT_EXACT, ids=lambda value: type(value).__name__)
 def test_other_types_are_not_taken_to_be_exact(value: Any) -> None:
     assert not is_exact(value)
 

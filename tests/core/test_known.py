@@ -129,7 +129,7 @@ CHANGEABLE: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("value", FIXED, ids=repr)
+@pytest.mark.parametrize("value", FIXED, ids=lambda value: type(value).__name__)
 def test_these_cannot_be_changed(value: Any) -> None:
     assert is_immutable(value)
 

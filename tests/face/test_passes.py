@@ -8,7 +8,7 @@ import msgpack
 import pytest
 from pydantic import BaseModel
 
-from checkpoint import AgentState, Memory, codec
+from checkpoint import AgentState, Memory
 
 from .faces import Place
 
@@ -34,7 +34,7 @@ class Passes(NamedTuple):
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> Passes:
     found = Passes([], [])
-    unpack = codec._unpack
+    unpack = msgpack.unpackb
 
     class Packer(msgpack.Packer):  # type: ignore[misc]
         def pack(self, value: Any) -> bytes:
@@ -47,7 +47,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Passes:
         return unpack(data, **options)
 
     monkeypatch.setattr("checkpoint.codec.msgpack.Packer", Packer)
-    monkeypatch.setattr("checkpoint.codec._unpack", counted)
+    monkeypatch.setattr("checkpoint.codec.msgpack.unpackb", counted)
     return found
 
 
