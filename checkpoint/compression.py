@@ -91,7 +91,7 @@ def declared_size(body: bytes) -> int:
     return size
 
 
-def decompressor(prefix: bytes = b"") -> zstandard.ZstdDecompressor:
+def decompressor(prefix: bytes) -> zstandard.ZstdDecompressor:
     """A context for :func:`decompress`. Making one takes longer than a patch: use it for many."""
     made = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     return zstandard.ZstdDecompressor(dict_data=made if prefix else None)

@@ -37,6 +37,8 @@ Patch = list[Operation]
 
 # Aligning two runs of items costs their product in the worst case; above this, the run is replaced.
 _ALIGN_LIMIT = 20_000
+# Parts of a list that are replaced, each by an operation of its own.
+_MOST_PARTS = 256
 # A splice of a string must save at least this many characters to be worth its own overhead.
 _TEXT_GAIN = 32
 
@@ -236,8 +238,9 @@ class _Diff(NamedTuple):
         if isinstance(new, NewItems) and new.origin is not old and new.has_ranges:
             self.out.append([SET, path, new])
             return
-        at = place = 0  # in the old list, and in the new one
+        at = 0  # in the old list
         fresh: list[bytes] = []
+        found: list[tuple[int, int, list[bytes]]] = []  # where in the old list, and what instead
         for piece in (*pieces, range(len(old), len(old))):
             if isinstance(piece, list):
                 fresh = fresh + piece if fresh else piece
@@ -246,10 +249,36 @@ class _Diff(NamedTuple):
                 runs = _runs(old.items(at, piece.start, self.pages), fresh)
             except LookupError:  # replaced, or deleted, without a look at them
                 runs = [(0, piece.start - at, 0, len(fresh))]
-            for i1, i2, j1, j2 in runs:
-                self.out.append([ITEMS, path, place + j1, i2 - i1, fresh[j1:j2]])
-            place += len(fresh) + len(piece)
+            found += [(at + i1, at + i2, fresh[j1:j2]) for i1, i2, j1, j2 in runs]
             at, fresh = piece.stop, []
+        by = 0  # from a place in the old list to that in the new one
+        for start, stop, items in self._fewer(old, found):
+            self.out.append([ITEMS, path, start + by, stop - start, items])
+            by += len(items) - (stop - start)
+
+    def _fewer(
+        self, old: ItemList, found: list[tuple[int, int, list[bytes]]]
+    ) -> list[tuple[int, int, list[bytes]]]:
+        """Replaced parts of a list, those with the least between them in one if there are many.
+
+        Each takes time in proportion to all of them when the patch is applied.
+        """
+        gap = 1
+        while len(found) > _MOST_PARTS and gap < len(old):
+            fewer = found[:1]
+            for start, stop, items in found[1:]:
+                first, last, before = fewer[-1]
+                if start - last <= gap:
+                    try:
+                        between = old.items(last, start, self.pages)
+                    except LookupError:  # not at hand: it was not touched
+                        fewer.append((start, stop, items))
+                    else:
+                        fewer[-1] = first, stop, [*before, *between, *items]
+                else:
+                    fewer.append((start, stop, items))
+            found, gap = fewer, 2 * gap
+        return found
 
 
 def _runs(before: list[bytes], after: list[bytes]) -> list[tuple[int, int, int, int]]:

@@ -187,7 +187,7 @@ def _in_memory(live: Memory[Any], rebuilt: Memory[Any], place: Place) -> Differe
     for index, value in live._lazy.live():
         other = others.get(index, _ABSENT)
         if other is _ABSENT:
-            break  # told below: it is shorter
+            continue  # touched by somebody since it was dumped; or it is shorter, as told below
         if value is not other and (found := _difference(value, other, (place, index))):
             return found
     return _in_size(live, rebuilt, place)

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, PlainValidator, RootModel, WrapValidator
+from pydantic import BaseModel, RootModel
 
-from checkpoint.memory import Memory
+from checkpoint.memory import MEMORY, Memory
 
 
 def describe(model: type[BaseModel]) -> dict[str, str]:
@@ -56,39 +56,36 @@ def memory_paths(model: type[BaseModel], above: tuple[type, ...] = ()) -> Iterat
                 yield from ((name, *path) for path in memory_paths(cls, (*above, model)))
 
 
-def is_validated_before(model: type[BaseModel], path: tuple[str, ...]) -> bool:
-    """Whether the model's own code sees the value of a field before it is what is declared.
+def is_plain_field(model: type[BaseModel], path: tuple[str, ...]) -> bool:
+    """Whether nothing but fields leads to a memory: no code that sees its items before it is built.
+
+    Such code is a validator that runs before, around or instead of pydantic's own, or a union, of
+    which pydantic tries each arm.
 
     Example:
         >>> from checkpoint import AgentState
-        >>> is_validated_before(AgentState, ("memory",))
-        False
+        >>> is_plain_field(AgentState, ("memory",))
+        True
     """
-    name, *inside = path
-    own = model.__pydantic_decorators__
-    if (
-        model.__pydantic_custom_init__
-        or any(each.info.mode != "after" for each in own.model_validators.values())
-        or any(
-            each.info.mode != "after" and not {name, "*"}.isdisjoint(each.info.fields)
-            for each in own.field_validators.values()
-        )
-    ):
-        return True
-    field = model.model_fields[name]
-    arms = [field.annotation, *typing.get_args(field.annotation)]
-    metadata = [
-        *field.metadata,
-        *(each for arm in arms for each in getattr(arm, "__metadata__", ())),
-    ]
-    if any(isinstance(each, (BeforeValidator, PlainValidator, WrapValidator)) for each in metadata):
-        return True
-    nested = [arm for arm in map(_unwrapped, arms) if isinstance(arm, type)]
-    return bool(inside) and any(
-        is_validated_before(arm, tuple(inside))
-        for arm in nested
-        if issubclass(arm, BaseModel) and inside[0] in arm.model_fields
-    )
+    return _is_plain(model.__pydantic_core_schema__, path, {})
+
+
+def _is_plain(schema: Any, path: tuple[str, ...], definitions: dict[str, Any]) -> bool:
+    kind = schema["type"]
+    if kind == "definitions":
+        definitions = {each["ref"]: each for each in schema["definitions"]}
+    elif kind == "definition-ref":
+        return _is_plain(definitions[schema["schema_ref"]], path, definitions)
+    elif kind == "model-fields":
+        return bool(path) and _is_plain(schema["fields"][path[0]], path[1:], definitions)
+    elif kind == "function-wrap":
+        return not path and (schema.get("metadata") or {}).get(MEMORY) is True
+    elif kind not in _TRANSPARENT or schema.get("custom_init"):
+        return False
+    return _is_plain(schema["schema"], path, definitions)
+
+
+_TRANSPARENT = {"model", "model-field", "nullable", "default", "function-after"}
 
 
 class _Description:

@@ -72,12 +72,19 @@ def hydrate(
         check_same(header.schema, known.fields, schema)
         known = _with_long_lists(known, schema.memories)
         paths = {id(list_at(known.document, path)): path for path in schema.memories}
+        # What a field that is new gives its items is to be stored with them: so they are built.
+        is_other = header.schema != schema.id
         parts: list[Any] = []
         for items in known.lists:
             path = paths.get(id(items))
             first = 0 if window is None or path is None else max(len(items) - window, 0)
-            if path is None or (path in schema.eager and not first):
+            if path is None or (not first and (path in schema.eager or is_other)):
                 parts.append(items.values(0, len(items), known.pages))
+            elif is_other:
+                pieces: list[Any] = [range(first), items.items(first, len(items), known.pages)]
+                parts.append(NewItems(pieces, items, source.of(path), first))
+            elif path in schema.eager:
+                parts.append(NewItems([range(len(items))], items, source.of(path), first))
             else:
                 of = source.of(path, cache.known_items(path))
                 parts.append(NewItems([range(len(items))], items, of, first))
@@ -90,9 +97,7 @@ def hydrate(
     except DecodeError as exc:
         told = f"an item cannot be decoded ({exc})"
         raise Damaged(told, **key._asdict(), revision=header.revision) from exc
-    if header.schema == schema.id:
-        return state, known
-    return state, unsaved(key, schema, state, known.tip, known)
+    return state, unsaved(key, schema, state, known.tip, known) if is_other else known
 
 
 def check_window(window: object, schema: Schema[S]) -> None:

@@ -24,8 +24,15 @@ class PageRun(NamedTuple):
     start: int
     size: int
 
+    @property
+    def key(self) -> bytes:
+        """What tells it from all others."""
+        return b"%b %d %d" % (self.page.id, self.start, self.size)
+
 
 Run = PageRun | list[bytes]
+
+_MANY_PIECES = 64
 
 
 class ItemList(Node):
@@ -96,11 +103,15 @@ class ItemList(Node):
         """The encoded items from ``start`` up to ``stop``; LookupError without their pages."""
         found: list[bytes] = []
         for run, low, high in self.parts(start, stop):
-            if isinstance(run, list):
-                found += run[low:high]
-            else:
-                found += pages[run.page.id].items[run.start + low : run.start + high]
+            found += self.items_of(run, low, high, pages)
         return found
+
+    @staticmethod
+    def items_of(run: Run, start: int, stop: int, pages: Pages) -> list[bytes]:
+        """The encoded items of a part of a run; LookupError without its page."""
+        if isinstance(run, list):
+            return run[start:stop]
+        return pages[run.page.id].items[run.start + start : run.start + stop]
 
     def values(self, start: int, stop: int, pages: Pages) -> list[Any]:
         """The items from ``start`` up to ``stop``, decoded; LookupError without their pages."""
@@ -206,6 +217,11 @@ class NewItems(Node):
 
 def is_same(made: ItemList, new: NewItems, pages: Pages) -> bool:
     """Whether a list has become what it was to be; LookupError without pages of what is new."""
+    if len(new.pieces) > _MANY_PIECES:
+        try:
+            return made.items(0, len(made), pages) == new.resolved().items(0, len(new), pages)
+        except LookupError:
+            pass  # some were not loaded: piece by piece
     at = 0
     for piece in new.pieces:
         end = at + len(piece)

@@ -33,6 +33,7 @@ class KnownItems:
 
     def __init__(self, max_bytes: int) -> None:
         self._most = max_bytes // 2  # of each generation
+        self.keeps_nothing = max_bytes < 2
         self.size = 0
         """Bytes of what is kept, about."""
         self._late = 0  # of those, the bytes of the generation that is filled
@@ -117,7 +118,8 @@ def is_immutable(value: object) -> bool:
     """Whether a value cannot be changed, and nothing inside of it.
 
     Of models, those that are declared ``frozen=True`` and have nothing but their fields: private
-    attributes, cached properties, extra fields and slots can be changed in a frozen model too.
+    attributes, cached properties, extra fields and slots can be changed in a frozen model too, and
+    excluded fields are not stored.
 
     Example:
         >>> is_immutable(("a", 1)), is_immutable(("a", [1]))
@@ -126,31 +128,32 @@ def is_immutable(value: object) -> bool:
     kind = type(value)
     if kind in _IMMUTABLE:
         return True
+    if not may_be_immutable(kind):  # type: ignore[arg-type]  # types have a hash
+        return False
     if kind is tuple or kind is frozenset:
         return all(map(is_immutable, value))  # type: ignore[call-overload]
-    if _has_fields_only(kind):  # type: ignore[arg-type]  # types have a hash
+    if issubclass(kind, BaseModel):
         held = value.__dict__
-        return (
-            len(held) == len(kind.model_fields)  # type: ignore[attr-defined]
-            and (
-                _IMMUTABLE.issuperset(map(type, held.values()))
-                or all(map(is_immutable, held.values()))
-            )
+        return len(held) == len(kind.model_fields) and (
+            _IMMUTABLE.issuperset(map(type, held.values())) or all(map(is_immutable, held.values()))
         )
-    return isinstance(value, Enum)
+    return True
 
 
 @lru_cache(maxsize=1024)
-def _has_fields_only(kind: type) -> bool:
-    """Whether instances of a class are frozen models that hold nothing besides their fields."""
-    if not (issubclass(kind, BaseModel) and kind.model_config.get("frozen")):
+def may_be_immutable(kind: type) -> bool:
+    """Whether there are values of a type that cannot be changed, if what is inside cannot be."""
+    if not issubclass(kind, BaseModel):
+        return kind in _IMMUTABLE or kind in (tuple, frozenset) or issubclass(kind, Enum)
+    if not kind.model_config.get("frozen"):
         return False
-    between = kind.__mro__[: kind.__mro__.index(BaseModel)]
+    own = [cls for cls in kind.__mro__ if cls not in (BaseModel, object)]
     return (
         not kind.__private_attributes__
         and kind.model_config.get("extra") != "allow"
         and kind.__setattr__ is BaseModel.__setattr__
         and kind.__delattr__ is BaseModel.__delattr__
-        and not any(cls.__dict__.get("__slots__") for cls in between)
-        and not any(isinstance(a, cached_property) for cls in between for a in vars(cls).values())
+        and not any(field.exclude for field in kind.model_fields.values())
+        and not any(cls.__dict__.get("__slots__") for cls in own)
+        and not any(isinstance(a, cached_property) for cls in own for a in vars(cls).values())
     )

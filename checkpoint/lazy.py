@@ -8,8 +8,10 @@ its bytes are what they were. Replacing, deleting and inserting need no item.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import accumulate, pairwise
 from threading import RLock
 from typing import Any
 
@@ -17,16 +19,17 @@ from pydantic import ValidationError
 
 from checkpoint.codec import DecodeError, MissingTimeZone, decode
 from checkpoint.encoded import array
-from checkpoint.errors import Damaged, InvalidState
+from checkpoint.errors import CheckpointError, Damaged, InvalidState
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems, PageRun
-from checkpoint.known import is_immutable
+from checkpoint.known import is_immutable, may_be_immutable
 from checkpoint.paths import format_path
 from checkpoint.record import PageRef
 from checkpoint.source import Source
 from checkpoint.spans import Piece, Span, joined, ranges, runs
 
 _ABSENT: Any = object()
+_MANY = 64  # pieces, from which on all items are built: edits cost less then
 
 
 class Undecodable(Exception):
@@ -74,21 +77,43 @@ class LazyItems:
     def __len__(self) -> int:
         return sum(map(len, self.pieces))
 
-    def copy(
-        self,
-        each: Callable[[list[Any]], list[Any]] = list,
-        validate: Validate | None = None,
-    ) -> LazyItems:
-        """Another, with each list of live items copied, and perhaps another validator."""
+    def copy(self, each: Callable[[list[Any], int], list[Any]]) -> LazyItems:
+        """Another.
+
+        Args:
+            each: makes of live items, of which the first is at a place, those of the copy.
+        """
         with self.lock:
-            pieces = [piece if type(piece) is Span else each(piece) for piece in self.pieces]  # type: ignore[arg-type]
-            made = LazyItems(
-                pieces, self.origin, self.source, validate or self.validate, self.item_type
-            )
-            made.built = dict(zip(self.built, each(list(self.built.values())), strict=True))
-        return made
+            pieces: list[Piece] = []
+            built: dict[int, Any] = {}
+            at = 0
+            for piece in self.pieces:
+                if isinstance(piece, Span):
+                    pieces.append(piece)
+                    for position in self._touched(piece):
+                        place = at + position - piece.start
+                        (built[position],) = each([self.built[position]], place)
+                else:
+                    pieces.append(each(piece, at))
+                at += len(piece)
+            made = LazyItems(pieces, self.origin, self.source, self.validate, self.item_type)
+            made.built = built
+            return made
 
     # --- looking ---------------------------------------------------------------------------------
+
+    def item(self, place: int) -> Any:
+        """The item at a place."""
+        with self.lock:
+            at = 0
+            for piece in self.pieces:
+                if place < at + len(piece):
+                    break
+                at += len(piece)
+            if isinstance(piece, Span):
+                found = self.built.get(piece.start + place - at, _ABSENT)
+                return self.get(place, place + 1)[0] if found is _ABSENT else found
+            return piece[place - at]
 
     def get(self, start: int, stop: int, *, keep: bool = True) -> list[Any]:
         """The items from ``start`` up to ``stop``.
@@ -96,15 +121,16 @@ class LazyItems:
         Args:
             keep: somebody may change them: those that can be changed are the memory's from now on.
         """
-        self.load(start, stop)
-        found: list[Any] = []
-        for piece, low, high in self._parts(start, stop):
-            if isinstance(piece, Span):
-                first, last = piece.start + low, piece.start + high
-                found += self._items(first, last, start + len(found), keep=keep)
-            else:
-                found += piece[low:high]
-        return found
+        with self.lock:
+            self.load(start, stop)
+            found: list[Any] = []
+            for piece, low, high in self._parts(start, stop):
+                if isinstance(piece, Span):
+                    first, last = piece.start + low, piece.start + high
+                    found += self._items(first, last, start + len(found), keep=keep)
+                else:
+                    found += piece[low:high]
+            return found
 
     def _items(self, first: int, last: int, place: int, *, keep: bool) -> list[Any]:
         """The items at positions of the stored list, the first of which is at ``place``."""
@@ -116,48 +142,42 @@ class LazyItems:
                 return list(map(known.shared.__getitem__, encoded))
             except KeyError:
                 pass
-        with self.lock:
-            found = [
-                self.built[at] if at in self.built else known.get(each, _ABSENT)
-                for at, each in enumerate(encoded, first)
-            ]
-            for low, high in runs([item is _ABSENT for item in found]):
-                made = self._build(encoded[low:high], place + low)
-                found[low:high] = made
-                known.share_if_immutable(encoded[low:high], made)
-                if keep:
-                    self.built.update(
-                        (at, item)
-                        for at, item in enumerate(made, first + low)
-                        if not is_immutable(item)
-                    )
+        found = [
+            self.built[at] if at in self.built else known.get(each, _ABSENT)
+            for at, each in enumerate(encoded, first)
+        ]
+        for low, high in runs([item is _ABSENT for item in found]):
+            made = self._build(encoded[low:high], place + low)
+            found[low:high] = made
+            known.share_if_immutable(encoded[low:high], made)
+            if keep:
+                fresh = enumerate(made, first + low)
+                self.built.update(each for each in fresh if not is_immutable(each[1]))
         return found
 
     def live(self) -> list[tuple[int, Any]]:
         """The items that are live, those that were built of stored ones too, with their places."""
-        found: list[tuple[int, Any]] = []
-        at = 0
-        for piece in self.pieces:
-            if not isinstance(piece, Span):
-                found += enumerate(piece, at)
-            elif self.built:
-                by = at - piece.start
-                found += [(place + by, self.built[place]) for place in self._touched(piece)]
-            at += len(piece)
-        return found
+        with self.lock:
+            found: list[tuple[int, Any]] = []
+            at = 0
+            for piece in self.pieces:
+                if isinstance(piece, Span):
+                    by = at - piece.start
+                    found += [(place + by, self.built[place]) for place in self._touched(piece)]
+                else:
+                    found += enumerate(piece, at)
+                at += len(piece)
+            return found
 
     def in_parts(self) -> Iterator[list[Any]]:
         """All items, not to be changed, those first that are loaded."""
-        at = 0
-        missing: list[tuple[int, int]] = []
-        for piece in self.pieces.copy():
-            end = at + len(piece)
-            if isinstance(piece, Span) and not piece.is_loaded:
-                missing.append((at, end))
-            else:
-                yield self.get(at, end, keep=False)
-            at = end
-        for start, stop in missing:
+        with self.lock:
+            ends = list(accumulate(map(len, self.pieces), initial=0))
+            parts = [
+                (isinstance(piece, Span) and not piece.is_loaded, start, stop)
+                for piece, (start, stop) in zip(self.pieces, pairwise(ends), strict=True)
+            ]
+        for _, start, stop in sorted(parts):
             yield self.get(start, stop, keep=False)
 
     def lists(self) -> list[list[Any]]:
@@ -178,9 +198,9 @@ class LazyItems:
 
     def _touched(self, span: Span) -> list[int]:
         """The positions of a span whose items were built, in order."""
-        if not self.built:
-            return []
-        return sorted(at for at in self.built if span.start <= at < span.stop)
+        if len(self.built) < len(span):
+            return sorted([at for at in self.built if span.start <= at < span.stop])
+        return [at for at in range(span.start, span.stop) if at in self.built]
 
     def count_loaded(self) -> int:
         """How many items are loaded: in the window, or asked for since."""
@@ -194,14 +214,15 @@ class LazyItems:
         Raises:
             NotLoaded: this is asynchronous code.
         """
-        if (missing := self._missing(start, stop)) is None:
-            return
-        self._stored[1].get(
-            missing,
-            f"items {start} to {stop - 1} of {len(self)} are not loaded yet; in asynchronous code, "
-            f"first await memory.load({start}, {stop})",
-        )
-        self._mark(start, stop)
+        with self.lock:
+            if (missing := self._missing(start, stop)) is None:
+                return
+            self._stored[1].get(
+                missing,
+                f"items {start} to {stop - 1} of {len(self)} are not loaded yet; in asynchronous "
+                f"code, first await memory.load({start}, {stop})",
+            )
+            self._mark(start, stop)
 
     async def load_async(self, start: int, stop: int) -> None:
         """:meth:`load`, in asynchronous code; the items are validated."""
@@ -210,13 +231,14 @@ class LazyItems:
             fetching = source.fetch(missing, source.pages)
             if hasattr(fetching, "__await__"):
                 await fetching
-        place = start
-        for piece, low, high in self._parts(start, stop):
-            if isinstance(piece, Span) and not piece.is_loaded:
-                with self._errors():
-                    self.check(piece.start + low, piece.start + high, place)
-            place += high - low
-        self._mark(start, stop)
+        with self.lock:
+            place = start
+            for piece, low, high in self._parts(start, stop):
+                if isinstance(piece, Span) and not piece.is_loaded:
+                    with self._errors():
+                        self.check(piece.start + low, piece.start + high, place)
+                place += high - low
+            self._mark(start, stop)
 
     def _missing(self, start: int, stop: int) -> list[PageRef] | None:
         """The pages to fetch for items; None where all of them are loaded."""
@@ -233,21 +255,18 @@ class LazyItems:
 
     def _mark(self, start: int, stop: int) -> None:
         """Note that items are loaded."""
-        with self.lock:
-            pieces: list[Piece] = []
-            at = 0
-            for piece in self.pieces:
-                if isinstance(piece, Span) and not piece.is_loaded:
-                    low, high, _ = slice(start - at, stop - at).indices(len(piece))
-                    if start < at:
-                        low = 0
-                    high = max(low, high) if stop > at else low
-                    middle = Span(piece.start + low, piece.start + high, is_loaded=True)
-                    pieces += [piece[:low], middle, piece[high:]]
-                else:
-                    pieces.append(piece)
-                at += len(piece)
-            self.pieces = joined(pieces)
+        pieces: list[Piece] = []
+        at = 0
+        for piece in self.pieces:
+            if isinstance(piece, Span) and not piece.is_loaded:
+                low = min(max(start - at, 0), len(piece))
+                high = max(low, min(stop - at, len(piece)))
+                middle = Span(piece.start + low, piece.start + high, is_loaded=True)
+                pieces += [piece[:low], middle, piece[high:]]
+            else:
+                pieces.append(piece)
+            at += len(piece)
+        self.pieces = joined(pieces)
 
     # --- building and validating -----------------------------------------------------------------
 
@@ -279,21 +298,19 @@ class LazyItems:
             return
         known = source.known
         for run, low, high in origin.parts(first, last):
-            if isinstance(run, PageRun):
-                page = source.pages[run.page.id]
-                if not known.are_valid([run.page.id]):
-                    values = decode(page.raw)  # in one go: faster than item by item
-                    self.validate(values[run.start + low : run.start + high], place)
-                    if run.start + low == 0 and run.start + high == len(values):
-                        known.validated([run.page.id])
-            elif not known.are_valid(part := run[low:high]):
+            if isinstance(run, PageRun) and high - low == run.size:
+                if not known.are_valid([key := run.key]):
+                    values = decode(source.pages[run.page.id].raw)  # faster than item by item
+                    self.validate(values[run.start : run.start + run.size], place)
+                    known.validated([key])
+            elif not known.are_valid(part := origin.items_of(run, low, high, source.pages)):
                 for start, stop in runs([not known.are_valid([item]) for item in part]):
                     fresh = part[start:stop]
                     items = self.validate(decode(array(fresh)), place + start)
                     known.validated(fresh)
                     known.share_if_immutable(fresh, items)
             place += high - low
-        origin.is_valid = last - first == len(origin)
+        origin.is_valid = last - first == len(origin) and not known.keeps_nothing
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -320,6 +337,11 @@ class LazyItems:
         except DecodeError as exc:
             reason = f"an item cannot be decoded ({exc})"
             raise Damaged(reason, **about, path=format_path(source.path)) from exc
+        except CheckpointError:
+            raise
+        except Exception as exc:  # a validator of the model's own may raise anything
+            reason = f"a validator failed: {type(exc).__name__}: {exc}"
+            raise InvalidState(reason, **about, path=format_path(source.path)) from exc
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[Piece, int, int]]:
         """The pieces that lie in a range, each with the range inside of it."""
@@ -346,13 +368,23 @@ class LazyItems:
         """Put items in the place of those from ``start`` up to ``stop``; nothing is built."""
         with self.lock:
             self.edits += 1
-            last = self.pieces[-1] if self.pieces else None
-            if start == stop == len(self) and isinstance(last, list):
-                last += items
-                return
-            before = [piece[low:high] for piece, low, high in self._parts(0, start)]
-            after = [piece[low:high] for piece, low, high in self._parts(stop, len(self))]
-            self.pieces = joined([*before, items, *after])
+            at = 0
+            for piece in self.pieces:
+                if at <= start and stop <= at + len(piece):
+                    break
+                at += len(piece)
+            else:
+                piece = []
+            if isinstance(piece, list) and piece:
+                piece[start - at : stop - at] = items
+            elif isinstance(piece, Span) and piece.is_loaded and len(items) == stop - start:
+                self.built.update(enumerate(items, piece.start + start - at))
+            else:
+                before = [piece[low:high] for piece, low, high in self._parts(0, start)]
+                after = [piece[low:high] for piece, low, high in self._parts(stop, len(self))]
+                self.pieces = joined([*before, items, *after])
+                if len(self.pieces) > _MANY and self.count_loaded() == len(self):
+                    self.pieces, self.built = [self.get(0, len(self))], {}
 
     # --- saving ----------------------------------------------------------------------------------
 
@@ -366,24 +398,28 @@ class LazyItems:
         """The items as they are to be saved."""
         with self.lock:
             pieces: list[range | list[bytes]] = []
+            moved: list[tuple[Span, int]] = []
+            place = 0
             for piece in self.pieces:
-                if not isinstance(piece, Span):
+                if isinstance(piece, Span):
+                    moved.append((piece, place - piece.start))
+                    at = piece.start
+                    for low, high in ranges(self._touched(piece)):
+                        fresh = dump([self.built[position] for position in range(low, high)])
+                        pieces += [range(at, low), fresh]
+                        at = high
+                    pieces.append(range(at, piece.stop))
+                else:
                     pieces.append(dump(piece))
-                    continue
-                at = piece.start
-                for low, high in ranges(self._touched(piece)):
-                    fresh = dump([self.built[place] for place in range(low, high)])
-                    pieces += [range(at, low), fresh]
-                    at = high
-                pieces.append(range(at, piece.stop))
+                place += len(piece)
             new = NewItems([piece for piece in pieces if piece], self.origin, self.source)
-            new.items, new.taken = self, (self.edits, self.pieces.copy())
+            new.items, new.taken = self, (self.edits, moved, self.built.copy())
             return new
 
     def saved(self, new: NewItems, origin: ItemList, source: Source) -> None:
         """What was left alone since a save was planned is from now on a span of the saved list.
 
-        Live items are kept only if they can be changed.
+        Live items that were saved are kept only if they can be changed.
 
         Args:
             new: what was saved; items may have been touched or changed since.
@@ -393,27 +429,21 @@ class LazyItems:
         with self.lock:
             if self.origin is not new.origin:
                 return  # it is at a later save
-            edits, taken = new.taken
-            moved: list[tuple[Span, int]] = []
+            edits, moved, dumped = new.taken
+            starts = [span.start for span, _ in moved]
+            kinds = {kind for kind in set(map(type, dumped.values())) if may_be_immutable(kind)}
+            built: dict[int, Any] = {}
+            for position, item in self.built.items():
+                if type(item) in kinds and dumped.get(position) is item and is_immutable(item):
+                    continue
+                for span, by in moved[max(bisect(starts, position) - 1, 0) :][:1]:
+                    if span.start <= position < span.stop:  # else it was deleted before
+                        built[position + by] = item
             pieces: list[Piece] = []
-            at = 0
-            for piece in taken:
-                if isinstance(piece, Span):
-                    moved.append((piece, at - piece.start))
-                at += len(piece)
-            built = {
-                place + by: item
-                for place, item in self.built.items()
-                for span, by in moved
-                if span.start <= place < span.stop
-            }
             at = 0
             for piece in self.pieces:
                 if isinstance(piece, Span):
-                    for span, by in moved:  # several, where what was between them was deleted
-                        low, high = max(piece.start, span.start), min(piece.stop, span.stop)
-                        if low < high:
-                            pieces.append(Span(low + by, high + by, is_loaded=piece.is_loaded))
+                    pieces += _moved(piece, moved, starts)
                 elif edits == self.edits and new.proof is not None:
                     pieces.append(Span(at, at + len(piece), is_loaded=True))
                     fresh = enumerate(piece, at)
@@ -423,8 +453,18 @@ class LazyItems:
                 at += len(piece)
             self.pieces, self.built = joined(pieces), built
             self.origin, self.source = origin, source
-            if self.validate is None and new.proof is not None:
+            if new.proof is not None:
                 self.validate, self.item_type = new.proof.validate, new.proof.item_type
+
+
+def _moved(piece: Span, moved: list[tuple[Span, int]], starts: list[int]) -> Iterator[Span]:
+    """A span as it is in the saved list: several, where what was between them was deleted."""
+    for span, by in moved[max(bisect(starts, piece.start) - 1, 0) :]:
+        low, high = max(piece.start, span.start), min(piece.stop, span.stop)
+        if span.start >= piece.stop:
+            break
+        if low < high:
+            yield Span(low + by, high + by, is_loaded=piece.is_loaded)
 
 
 def built(new: NewItems, validate: Validate, item_type: object) -> LazyItems:
@@ -435,11 +475,12 @@ def built(new: NewItems, validate: Validate, item_type: object) -> LazyItems:
         Undecodable: one is no document.
     """
     lazy = LazyItems([], new.origin, new.source, validate, item_type)
-    start = new.start
+    start, place = new.start, 0
     try:
         for piece in new.pieces:
+            place += len(piece)
             if isinstance(piece, list):
-                lazy.pieces.append(validate(decode(array(piece)), len(lazy)))
+                lazy.pieces.append(validate(decode(array(piece)), place - len(piece)))
                 continue
             if start:
                 lazy.pieces.append(Span(piece.start, start, is_loaded=False))

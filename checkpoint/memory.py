@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 _CHUNK = 512  # items that are built at once by an iteration
 
+MEMORY = "checkpoint.Memory"
+"""Marks the core schema of a memory as made here, in its metadata."""
+
 
 class Dump(NamedTuple):
     """In the context of a dump under this class: the state is to be saved, not for a caller.
@@ -97,8 +100,10 @@ class Memory(MutableSequence[T]):
     def __getitem__(self, index: SupportsIndex | slice) -> T | list[T]:
         if (place := _place(index, len(self))) is None:
             return self.copy()[index]
-        found: list[T] = self._lazy.get(*place)
-        return found if isinstance(index, slice) else found[0]
+        if isinstance(index, slice):
+            return self._lazy.get(*place)
+        item: T = self._lazy.item(place[0])
+        return item
 
     @overload
     def __setitem__(self, index: SupportsIndex, value: T) -> None: ...
@@ -145,6 +150,20 @@ class Memory(MutableSequence[T]):
                 at += 1
                 if edits != lazy.edits:
                     break  # go on from this place of what it is now, as a list does
+
+    def __reversed__(self) -> Iterator[T]:
+        self._lazy.load(0, len(self))  # all of them at once
+        for stop in range(len(self), 0, -_CHUNK):
+            yield from reversed(self._lazy.get(max(stop - _CHUNK, 0), stop))
+
+    def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
+        """The place of the first item that equals a value, as ``list.index`` does."""
+        first, last, _ = slice(start, stop).indices(len(self))
+        return first + self._lazy.get(first, max(first, last), keep=False).index(value)
+
+    def count(self, value: Any) -> int:
+        """How many items equal a value."""
+        return self._seen().count(value)
 
     def __contains__(self, value: object) -> bool:
         return any(value in items for items in self._lazy.in_parts())
@@ -197,10 +216,10 @@ class Memory(MutableSequence[T]):
         return self._lazy.get(0, len(self))
 
     def __copy__(self) -> Memory[T]:
-        return self._of(self._lazy.copy())
+        return self._of(self._lazy.copy(lambda items, _: list(items)))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Memory[T]:
-        return self._of(self._lazy.copy(lambda items: deepcopy(items, memo)))
+        return self._of(self._lazy.copy(lambda items, _: deepcopy(items, memo)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._seen(),)
@@ -239,10 +258,10 @@ class Memory(MutableSequence[T]):
         if isinstance(value, NewItems):
             return cls._of(built(value, _numbered(validate), item_type))
         if isinstance(value, Memory):
-            if value._lazy.item_type == item_type:
-                return cls._of(value._lazy.copy(validate, _numbered(validate)))
+            if value._lazy.item_type == item_type:  # else what was not touched is no such item
+                return cls._of(value._lazy.copy(_numbered(validate)))
             value = value.copy()
-        return cls._of(LazyItems([validate(value)], None, None, _numbered(validate), item_type))
+        return cls._of(LazyItems([validate(value)], item_type=item_type))
 
     def _dumped(self, dump: Callable[[Any], Any], context: object) -> Any:
         about = context.get(Dump) if isinstance(context, dict) else None
@@ -275,6 +294,7 @@ class Memory(MutableSequence[T]):
             serialization=core_schema.wrap_serializer_function_ser_schema(
                 dumped, schema=items, info_arg=True
             ),
+            metadata={MEMORY: True},
         )
 
 

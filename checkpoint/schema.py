@@ -19,7 +19,7 @@ from checkpoint.errors import (
 from checkpoint.fields import (
     changes,
     describe,
-    is_validated_before,
+    is_plain_field,
     memory_paths,
     only_adds_defaults,
 )
@@ -47,7 +47,7 @@ class Schema(Protocol, Generic[S]):
     memories: tuple[Path, ...]
     """Where in a document the fields annotated ``Memory`` are."""
     eager: frozenset[Path]
-    """Those of them that a validator of the model sees before their items are built."""
+    """Those of them that the model's own code sees, or a union tries, before they are built."""
 
     def dump(self, state: S, key: SessionKey, saved: Any) -> Any:
         """The state as a document; may still hold values that only the codec makes plain.
@@ -124,7 +124,7 @@ class ModelSchema(Generic[S]):
             raise InvalidOption(f"a schema version is an integer from 1 up, not {version!r}")
         self.fields = describe(self._model)
         self.memories = tuple(dict.fromkeys(memory_paths(self._model)))
-        self.eager = frozenset(path for path in self.memories if is_validated_before(model, path))
+        self.eager = frozenset(p for p in self.memories if not is_plain_field(self._model, p))
         self.id = SchemaId(name, version, _fingerprint(self.fields))
 
     def dump(self, state: S, key: SessionKey, saved: Any) -> Any:

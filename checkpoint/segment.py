@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from zstandard import ZstdDecompressor
+
 from checkpoint import envelope
 from checkpoint.bodies import RESULT, Body, applied_to, build, read_body
 from checkpoint.codec import DecodeError, MissingTimeZone, encode
@@ -202,11 +204,15 @@ def seal(
     head = envelope.seal_head(header_to_map(header), compressed=compressed)
     chained = envelope.digest(key, follows.digest if follows else b"", head, stored)
     record = Record(header.revision, head, stored + chained)
-    if follows is None and len(raw) > _most(max_bytes):
-        raise _told(key, None, _too_large(len(raw), max_bytes))
-    mine = header.as_recent(_kept({RESULT: body[RESULT]} if RESULT in body else {}))
-    after = _after(follows, header, [record], [raw], [*header.recent, mine])
-    return record, after._replace(epoch=tip.epoch if tip else 0)
+    end = _End(follows)
+    if follows is None:
+        try:
+            end.check_size(len(raw), max_bytes)
+        except StateTooLarge as exc:
+            exc.namespace, exc.session_id = key
+            raise
+    end.add(header, record, raw, {RESULT: body[RESULT]} if RESULT in body else {})
+    return record, end.tip(tip.epoch if tip else 0)
 
 
 def _remembered(kind: Kind, tip: Tip) -> tuple[Recent, ...]:
@@ -235,14 +241,11 @@ def read(
     """
     if not records:
         raise Damaged(_NO_RECORDS, namespace=key.namespace, session_id=key.session_id)
-    raws: list[bytes] = []
-    bodies: list[Body] = []
-    recent: list[Recent] = []
-    chain = _Chain(key, after, max_bytes)
+    end = _End(after)
+    bodies = [] if after is None else [Body()]
     for record in records:
         try:
-            header, raw = chain.unseal(record)
-            body = read_body(header.kind, raw, header.pages)
+            bodies.append(end.read(key, record, max_bytes))
         except MissingTimeZone as exc:
             raise _told(key, record.revision, InvalidState(str(exc))) from exc
         except DecodeError as exc:
@@ -251,13 +254,8 @@ def read(
         except CheckpointError as exc:
             _told(key, record.revision, exc)
             raise
-        raws.append(raw)
-        bodies.append(body)
-        recent += header.recent
-        recent.append(header.as_recent(_kept(body.result) if body.result else None))
-    tip = _after(after, header, records, raws, recent)
-    base, *patches = bodies if after is None else [Body(), *bodies]
-    return Stored(base, tuple(patches), tip)
+    base, *patches = bodies
+    return Stored(base, tuple(patches), end.tip(after.epoch if after else 0))
 
 
 def _kept(result: dict[int, Any]) -> bytes | None:
@@ -302,103 +300,90 @@ def survey(key: SessionKey, segment: Segment) -> Tip:
     return Tip(header, digest, tuple(recent), epoch=segment.head.epoch)
 
 
-class _Chain:
-    """Verifies records that follow each other.
+class _End:
+    """The end of a segment while records are added to it: a :class:`Tip` that changes."""
 
-    Args:
-        tip: what the first of them follows; None where that is a base.
-        max_bytes: the largest encoded document.
-    """
+    def __init__(self, tip: Tip | None) -> None:
+        self._header = tip.header if tip else None
+        self._digest, self._prefix = (tip.digest, tip.prefix) if tip else (b"", b"")
+        self._recent, self._trail = ([*tip.recent], [*tip.trail]) if tip else ([], [])
+        self._base_bytes, self._base_raw = (tip.base_bytes, tip.base_raw) if tip else (0, 0)
+        self._patch_bytes, self._patch_raw = (tip.patch_bytes, tip.patch_raw) if tip else (0, 0)
+        self._patches = tip.patches if tip else 0
+        self._context: ZstdDecompressor | None = None  # of the prefix
 
-    def __init__(self, key: SessionKey, tip: Tip | None, max_bytes: int) -> None:
-        self._key = key
-        self._digest = tip.digest if tip else b""
-        self._revision = tip.header.revision if tip else None
-        self._max_bytes = max_bytes
-        self._most = _most(max_bytes)
-        self._total = tip.base_raw + tip.patch_raw if tip else 0
-        self._prefix = bytearray(tip.prefix if tip else b"")
-        self._trail = list(tip.trail) if tip else []
-        self._context: Any = None  # for all that have the same prefix
-
-    def unseal(self, record: Record) -> tuple[Header, bytes]:
-        """The header of the next record, and its raw body."""
+    def read(self, key: SessionKey, record: Record, max_bytes: int) -> Body:
+        """Verify the next record, and add it; its body."""
         header, compressed = read_header(record)
-        before = self._revision
+        before = self._header
         if (header.kind is _PATCH) != (before is not None):
             raise Damaged(f"a {header.kind.name.lower()} stands where it cannot in a segment")
-        if before is not None and header.revision != before + 1:
-            raise Damaged(f"revision {before + 1} is missing from its segment")
-        head, stored, digest = record.head, record.body[:-DIGEST_SIZE], record.body[-DIGEST_SIZE:]
-        if digest != envelope.digest(self._key, self._digest, head, stored):
+        if before is not None and header.revision != before.revision + 1:
+            raise Damaged(f"revision {before.revision + 1} is missing from its segment")
+        raw = record.body[:-DIGEST_SIZE]
+        expected = envelope.digest(key, self._digest, record.head, raw)
+        if record.body[-DIGEST_SIZE:] != expected:
             raise Damaged(
                 "the digest does not match: the record, or one before it in its segment, was "
                 "changed, cut short, or written for another session"
             )
-        size = declared_size(stored) if compressed else len(stored)
-        self._total += size
-        if size > self._most or self._total > (1 + _RAW_PER_BASE) * self._most:
-            raise _too_large(self._total, self._max_bytes)
-        raw = stored
+        size = declared_size(raw) if compressed else len(raw)
+        self.check_size(size, max_bytes)
         if compressed:
-            self._context = self._context or decompressor(bytes(self._prefix))
-            raw = decompress(stored, size, self._context)
-        self._digest, self._revision = digest, header.revision
-        self._trail.append(raw)
-        if before is None or len(self._trail) == _SHARE_PREFIX:
-            self._prefix += b"".join(self._trail)
-            del self._prefix[:-_PREFIX_SIZE]
-            self._trail.clear()
-            self._context = None
-        return header, raw
+            self._context = self._context or decompressor(self._prefix)
+            raw = decompress(raw, size, self._context)
+        body = read_body(header.kind, raw, header.pages)
+        self.add(header, record, raw, body.result)
+        return body
 
+    def check_size(self, raw_size: int, max_bytes: int) -> None:
+        """Raise StateTooLarge if a reader with this limit would have to refuse the segment.
 
-def _most(max_bytes: int) -> int:
-    """Bytes that a raw body may have.
+        Args:
+            raw_size: of the body that is to follow.
+            max_bytes: the largest encoded document; a body may hold a result of that size too.
+        """
+        most = 2 * max_bytes + _MIN_RAW_BYTES
+        total = raw_size + self._base_raw + self._patch_raw
+        if raw_size > most or total > (1 + _RAW_PER_BASE) * most:
+            raise StateTooLarge(
+                f"the stored state has bodies of {total} bytes, too many for the limit of "
+                f"{max_bytes}; open the store with a larger max_bytes if it is trusted"
+            )
 
-    Args:
-        max_bytes: the largest encoded document; a body may hold a result of that size too.
-    """
-    return 2 * max_bytes + _MIN_RAW_BYTES
+    def add(self, header: Header, record: Record, raw: bytes, result: dict[int, Any]) -> None:
+        """Add a record; ``result`` is that of its turn."""
+        stored = len(record.head) + len(record.body)
+        if self._header is None:
+            self._base_bytes, self._base_raw = stored, len(raw)
+            self._prefix, self._context = raw[-_PREFIX_SIZE:], None
+        else:
+            self._patch_bytes += stored
+            self._patch_raw += len(raw)
+            self._patches += 1
+            self._trail.append(raw)
+            if self._patches % _SHARE_PREFIX == 0:  # so what is made of it for one serves others
+                over = max(len(self._prefix) + sum(map(len, self._trail)) - _PREFIX_SIZE, 0)
+                joined = b"".join((memoryview(self._prefix)[over:], *self._trail))
+                self._prefix, self._context = joined[-_PREFIX_SIZE:], None
+                self._trail.clear()
+        self._header, self._digest = header, record.body[-DIGEST_SIZE:]
+        self._recent += header.recent
+        self._recent.append(header.as_recent(_kept(result) if result else None))
 
-
-def _too_large(total: int, max_bytes: int) -> StateTooLarge:
-    return StateTooLarge(
-        f"the stored state has bodies of {total} bytes, too many for the limit of "
-        f"{max_bytes}; open the store with a larger max_bytes if it is trusted"
-    )
-
-
-def _after(
-    before: Tip | None,
-    header: Header,
-    records: Sequence[Record],
-    raws: Sequence[bytes],
-    recent: Sequence[Recent],
-) -> Tip:
-    """The tip with more records.
-
-    Args:
-        before: None, where the first of them is a base.
-        header: of the last of them.
-        raws, recent: their raw bodies, and what they add to the ring.
-    """
-    digest = records[-1].body[-DIGEST_SIZE:]
-    stored, raw = [len(record.head) + len(record.body) for record in records], [*map(len, raws)]
-    if before is None:
-        before = Tip(header, digest, (), raws[0][-_PREFIX_SIZE:], (), stored.pop(0), raw.pop(0))
-        raws = raws[1:]
-    patches, prefix, trail = before.patches + len(raws), before.prefix, (*before.trail, *raws)
-    if len(trail) >= _SHARE_PREFIX:  # so what is made of a prefix for one is used for others
-        end = len(trail) - patches % _SHARE_PREFIX
-        prefix, trail = b"".join((prefix, *trail[:end]))[-_PREFIX_SIZE:], trail[end:]
-    return before._replace(
-        header=header,
-        digest=digest,
-        recent=(*before.recent, *recent),
-        prefix=prefix,
-        trail=trail,
-        patch_bytes=before.patch_bytes + sum(stored),
-        patch_raw=before.patch_raw + sum(raw),
-        patches=patches,
-    )
+    def tip(self, epoch: int) -> Tip:
+        """The end as it is now."""
+        assert self._header is not None
+        return Tip(
+            self._header,
+            self._digest,
+            tuple(self._recent),
+            self._prefix,
+            tuple(self._trail),
+            self._base_bytes,
+            self._base_raw,
+            self._patch_bytes,
+            self._patch_raw,
+            self._patches,
+            epoch,
+        )

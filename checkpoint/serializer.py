@@ -24,7 +24,7 @@ from checkpoint.errors import (
 )
 from checkpoint.fidelity import Difference, difference, unencodable
 from checkpoint.ids import SessionKey
-from checkpoint.items import ItemList, NewItems, PageRun, Pages, is_same, list_at
+from checkpoint.items import ItemList, NewItems, PageRun, Pages, is_same, list_at, value_at
 from checkpoint.pages import NONCE_SIZE
 from checkpoint.paginate import Paginator
 from checkpoint.paths import format_path
@@ -85,14 +85,19 @@ class Draft(NamedTuple):
         """
         for path, new in self.memories:
             saved = list_at(self.after.document, path)
-            assert saved is not None
+            if saved is None:
+                continue
+            if new.proof is None:
+                new.items.saved(new, saved, source.of(path))
+                continue
             known = cache.known_items(path)
             new.items.saved(new, saved, source.of(path, known))
             encoded = [each for piece in new.encoded() for each in piece]
-            built = [item for piece in new.proof.lists() for item in piece] if new.proof else []
+            built = [item for piece in new.proof.lists() for item in piece]
             if len(encoded) == len(built):  # no validator made another memory of it
-                left_is_valid = not new.has_ranges or (new.origin and new.origin.is_valid)
-                saved.is_valid = bool(left_is_valid)
+                saved.is_valid = not known.keeps_nothing and (
+                    not new.has_ranges or (new.origin is not None and new.origin.is_valid)
+                )
                 known.validated(encoded)
                 known.share_if_immutable(encoded, built)
 
@@ -202,15 +207,12 @@ def unsaved(
         known: the stored revision that the state was built from, if it was.
     """
     known = known or Baseline(tip)
-    _, encoded, nodes = _encoded(key, schema, state, known)
+    dumped, encoded, nodes = _encoded(key, schema, state, known)
     document = decode(encoded, [node.resolved() for node in nodes])
-    for path, items in schema.lazy(state):
-        for node in nodes:
-            if node.items is items and node.source is not None:
-                saved = list_at(document, path)
-                assert saved is not None
-                node.proof = None if path in schema.eager else items
-                items.saved(node, saved, node.source)
+    for path, node in _taken(schema, state, dumped):
+        saved = list_at(document, path)
+        if node.source is not None and saved is not None:
+            node.items.saved(node, saved, node.source)
     return known.with_document(document)
 
 
@@ -311,19 +313,19 @@ def _prove(
     dumped: Any,
     encoded: bytes,
     nodes: Sequence[NewItems],
-) -> tuple[tuple[Path, NewItems], ...]:
+) -> list[tuple[Path, NewItems]]:
     """Raise unless a cold replica would build from this document what the state is now.
 
     Returns:
         What is saved of the state's memories, with the path of each.
     """
     if schema.is_exact(dumped):
-        return ()
-    memories = schema.lazy(state)
-    taken = [(path, node) for path, items in memories for node in nodes if node.items is items]
+        return []
+    taken = _taken(schema, state, dumped)
     try:
-        eager = [node for path, node in taken if path in schema.eager]
-        parts = [list(node) if node in eager else node for node in nodes]
+        # As in hydrate: a validator that sees the items gets a list, but for what is not loaded.
+        whole = [node for path, node in taken if path in schema.eager and not node.has_ranges]
+        parts = [list(node) if node in whole else node for node in nodes]
         rebuilt = schema.build(decode(encoded, parts))
         found = difference(state, rebuilt)
     except InvalidState as exc:
@@ -340,8 +342,21 @@ def _prove(
         raise _not_serializable(key, found)
     proofs = dict(schema.lazy(rebuilt))
     for path, node in taken:
-        node.proof = None if path in schema.eager else proofs[path]
-    return tuple(taken)
+        node.proof = None if path in schema.eager else proofs.get(path)
+    return taken
+
+
+def _taken(schema: Schema[S], state: S, dumped: Any) -> list[tuple[Path, NewItems]]:
+    """What is saved of a state's memories, with the path of each.
+
+    One that a serializer of the model puts elsewhere is not among them.
+    """
+    found = [(path, items, value_at(dumped, path)) for path, items in schema.lazy(state)]
+    return [
+        (path, node)
+        for path, items, node in found
+        if isinstance(node, NewItems) and node.items is items
+    ]
 
 
 def _proven_result(key: SessionKey, result: dict[int, Any], max_bytes: int) -> dict[int, Any]:

@@ -30,9 +30,9 @@ class Source(NamedTuple):
     path: tuple[str, ...] = ()
     known: KnownItems = KnownItems(0)
 
-    def of(self, path: tuple[str, ...], known: KnownItems) -> Source:
-        """The same for a memory."""
-        return Source(self.key, self.revision, self.pages, self.fetch, path, known)
+    def of(self, path: tuple[str, ...], known: KnownItems | None = None) -> Source:
+        """The same for a memory; nothing is known of its items, or what is to be kept."""
+        return Source(self.key, self.revision, self.pages, self.fetch, path, known or self.known)
 
     def get(self, refs: Sequence[PageRef], advice: str) -> None:
         """Have pages at hand.

@@ -167,8 +167,8 @@ class AsyncEngine(AsyncLoader[S]):
         if lineage.pending is draft:  # another task may have settled it, and gone on
             if lineage.known.saved is None:
                 self.options.watch.saw_created(lineage.key.session_id)
-            draft.stored(self.source(lineage.key, draft.after), self.options.cache)
             lineage.known, lineage.pending = draft.after, None
+            draft.stored(self.source(lineage.key, draft.after), self.options.cache)
 
     async def _sealed_again(self, key: SessionKey, draft: Draft) -> Draft:
         """The same save on the same head, of which the epoch moved since."""

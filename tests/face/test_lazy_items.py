@@ -8,8 +8,9 @@ import gc
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import (
@@ -19,13 +20,16 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    field_serializer,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
 from checkpoint import AgentState, Memory, NotSerializable
 
 from .faces import Place
+from .windows import small_pages
 
 SESSION = "user-42"
 COUNT = 100
@@ -269,7 +273,8 @@ def change(item: Any) -> None:
     if isinstance(item, WithMutable):
         item.inside.n += 1
     elif isinstance(item, WithExtra):
-        (item.__pydantic_extra__ or {})["more"] = 1
+        assert item.__pydantic_extra__ is not None
+        item.__pydantic_extra__["more"] = 1
     elif isinstance(item, Thawed):
         item.n += 1000  # type: ignore[misc]
     elif isinstance(item, WithSlot):
@@ -445,7 +450,7 @@ async def test_such_a_validator_of_a_model_inside_gets_a_list_too(place: Place) 
     class Outer(AgentState, schema="outer", version=1):
         inner: Inner | None = None
 
-    place.rival(Outer).save(SESSION, Outer(inner=Inner(memory=Memory([Counted(n=1)]))))
+    place.rival(Outer).save(SESSION, Outer(inner=Inner.model_validate({"memory": [Counted(n=1)]})))
     cp = place.open(Outer)
     async with cp.turn(SESSION) as turn:
         assert turn.state.inner is not None
@@ -475,3 +480,238 @@ async def test_a_memory_has_the_constraints_of_its_field(place: Place) -> None:
     with pytest.raises(NotSerializable, match="refuse it on restore"):
         await cp.save(SESSION, state)
     assert len((await cp.restore(SESSION)).state.memory) == 3
+
+
+# --- what a fresh pair of eyes found -------------------------------------------------------------
+
+
+class Aliased(BaseModel):
+    role: str = Field("user", alias="Role")
+
+
+class Aliases(BaseModel):
+    memory: Memory[Aliased] = Memory()
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 10**6])
+async def test_stored_items_are_read_by_their_names_wherever_their_memory_goes(
+    place: Place, cache_bytes: int
+) -> None:
+    cp = place.open(Aliases, cache_bytes=cache_bytes)
+    held = Aliases(memory=Memory([Aliased(Role="assistant")] * 3))
+    await cp.save(SESSION, held)
+    held.memory.reverse()
+    held.memory.append(Aliased(Role="tool"))
+    await cp.save(SESSION, held)
+    moved = Aliases(memory=(await cp.restore(SESSION)).state.memory)
+    await cp.save("other", moved)
+    for session_id in (SESSION, "other"):
+        memory = place.rival(Aliases).restore(session_id).state.memory
+        assert [item.role for item in memory] == ["assistant"] * 3 + ["tool"]
+
+
+async def test_a_state_is_read_by_threads_while_it_is_saved(place: Place) -> None:
+    cp = saved(place)
+    state = (await cp.restore(SESSION)).state
+    expected = list(range(COUNT))
+    done = False
+
+    def read() -> None:
+        while not done:
+            for item in state.memory[:10]:
+                assert item.n in expected or item.n >= 1000
+
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(read) for _ in range(3)]
+        try:
+            for n in range(20):
+                del state.memory[0], expected[0]
+                state.memory.insert(5, Counted(n=1000 + n))
+                expected.insert(5, 1000 + n)
+                await cp.save(SESSION, state)
+        finally:
+            done = True
+        for reader in readers:
+            reader.result()
+    assert [item.n for item in state.memory] == expected
+    found = place.rival(Items).restore(SESSION).state.memory
+    assert [item.n for item in found] == expected
+
+
+class OneKind(BaseModel, frozen=True):
+    role: str
+
+
+class OtherKind(BaseModel, frozen=True):
+    role: str
+
+
+class OneArm(BaseModel):
+    kind: Literal["one"] = "one"
+    memory: Memory[OneKind] = Memory()
+
+
+class OtherArm(BaseModel):
+    kind: Literal["other"] = "other"
+    memory: Memory[OtherKind] = Memory()
+
+
+class Arms(BaseModel):
+    sub: OneArm | OtherArm = Field(OneArm(), discriminator="kind")
+
+
+async def test_arms_of_a_union_do_not_share_items(place: Place) -> None:
+    cp = place.open(Arms)
+    await cp.save("one", Arms(sub=OneArm(memory=Memory([OneKind(role="x")]))))
+    await cp.save("other", Arms(sub=OtherArm(memory=Memory([OtherKind(role="x")]))))
+    for _ in range(2):
+        for name, kind in (("one", OneKind), ("other", OtherKind)):
+            assert type((await cp.restore(name)).state.sub.memory[0]) is kind
+
+
+async def test_a_union_of_memories_keeps_the_types_of_its_items(place: Place) -> None:
+    class Either(BaseModel):
+        memory: Memory[int] | Memory[str] = Memory()
+
+    cp = place.open(Either)
+    await cp.save(SESSION, Either(memory=Memory(["1", "2"])))
+    for reader in (cp, cp, place.open(Either)):
+        assert (await reader.restore(SESSION)).state.memory == ["1", "2"]
+
+
+async def test_a_field_that_is_new_in_items_is_stored_with_all_of_them(place: Place) -> None:
+    class New(BaseModel):
+        n: int
+        text: str = ""
+        lang: str = "en"
+
+    class NewItems(AgentState, schema="items", version=1):
+        memory: Memory[New] = Memory()
+
+    saved(place)
+    cp = place.open(NewItems)
+    async with cp.turn(SESSION) as turn:
+        assert turn.state.memory[0].lang == "en"
+    assert turn.revision == 1, "nothing was changed"
+    async with cp.turn(SESSION) as turn:
+        turn.state.memory.append(New(n=1000))
+    document = await cp.document(SESSION)
+    assert {item["lang"] for item in document["memory"]} == {"en"}
+    async with cp.turn(SESSION) as turn:
+        assert turn.state.memory[0].lang == "en"
+    assert turn.revision == 2
+
+
+class Loose(BaseModel):
+    value: Any = None
+
+
+class Touching(BaseModel):
+    memory: Memory[Loose] = Memory()
+    n: int = 0
+
+    @field_serializer("n")
+    def _touch(self, n: int) -> int:
+        return n if not self.memory or self.memory[0] else 0
+
+
+async def test_what_is_touched_while_it_is_dumped_hides_nothing_that_comes_after(
+    place: Place,
+) -> None:
+    class Color(Enum):
+        RED = 1
+
+    cp = place.open(Touching)
+    await cp.save(SESSION, Touching(memory=Memory([Loose(value=1), Loose(value=2)])))
+    state = (await cp.restore(SESSION)).state
+    state.memory.append(Loose(value=Color.RED))
+    with pytest.raises(NotSerializable) as caught:
+        await cp.save(SESSION, state)
+    assert caught.value.path == "memory[2].value"
+
+
+@pytest.mark.parametrize("window", [None, 3])
+async def test_a_model_with_a_validator_of_its_own_is_saved_in_a_window(
+    place: Place, window: int | None
+) -> None:
+    class Passing(BaseModel):
+        memory: Memory[str] = Memory()
+
+        @model_validator(mode="before")
+        @classmethod
+        def _pass(cls, data: Any) -> Any:
+            return data
+
+    with small_pages():
+        texts = [f"note {n}" for n in range(200)]
+        place.rival(Passing).save(SESSION, Passing(memory=Memory(texts)))
+        cp = place.open(Passing)
+        place.forget()
+        async with cp.turn(SESSION, window=window) as turn:
+            turn.state.memory.append("more")
+        assert ("pages" in place.calls) == (window is None)
+        assert list(place.rival(Passing).restore(SESSION).state.memory) == [*texts, "more"]
+
+
+class Renamed(BaseModel):
+    memory: Memory[str] = Memory()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _back(cls, data: Any) -> Any:
+        return {"memory": data["m"]} if isinstance(data, dict) and "m" in data else data
+
+    @model_serializer(mode="wrap")
+    def _there(self, dump: Any) -> dict[str, Any]:
+        return {"m": dump(self)["memory"]}
+
+
+async def test_a_memory_that_a_serializer_puts_elsewhere_is_saved_and_comes_back(
+    place: Place,
+) -> None:
+    cp = place.open(Renamed)
+    state = Renamed(memory=Memory(["x"]))
+    await cp.save(SESSION, state)
+    state.memory.append("y")
+    assert (await cp.save(SESSION, state)).revision == 2
+    async with cp.turn(SESSION) as turn:
+        turn.state.memory.append("z")
+    assert list((await cp.restore(SESSION)).state.memory) == ["x", "y", "z"]
+
+
+EDITS: dict[str, Callable[[Any], object]] = {
+    "replacing every second": lambda m: [m.__setitem__(n, m[n]) for n in range(0, len(m), 2)],
+    "deleting every second": lambda m: [m.__delitem__(n) for n in range(len(m) - 1, 0, -2)],
+    "inserting everywhere": lambda m: [m.insert(n, m[n]) for n in range(len(m) - 1, 0, -2)],
+    "touching every second": lambda m: [m[n] for n in range(0, len(m), 2)],
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+async def test_many_edits_leave_few_pieces_and_few_operations(
+    place: Place, edit: Callable[[Any], object]
+) -> None:
+    cp = saved(place, count=2000)
+    state = (await cp.restore(SESSION)).state
+    edit(state.memory)
+    for n in range(0, len(state.memory), 3):
+        state.memory[n].text = "edited"
+    expected = [(item.n, item.text) for item in state.memory]
+    assert len(state.memory._lazy.pieces) <= 66
+    await cp.save(SESSION, state)
+    found = place.rival(Items).restore(SESSION).state.memory
+    assert [(item.n, item.text) for item in found] == expected
+    changes = await cp.diff(SESSION, 1, 2)
+    assert len(changes) <= 2000
+    state.memory.append(Counted(n=1))
+    await cp.save(SESSION, state)
+    assert len(place.rival(Items).restore(SESSION).state.memory) == len(expected) + 1
+
+
+async def test_an_item_is_told_by_its_place_when_its_memory_is_assigned(place: Place) -> None:
+    cp = saved(place)
+    state = (await cp.restore(SESSION)).state
+    state.memory.append("no item")
+    with pytest.raises(ValidationError) as caught:
+        state.memory = state.memory
+    assert caught.value.errors()[0]["loc"][:2] == ("memory", COUNT)
