@@ -71,6 +71,8 @@ class KnownItems:
 
     def share_if_immutable(self, encoded: Sequence[bytes], items: Sequence[Any]) -> None:
         """Keep the items that were built from these, but for those that can be changed."""
+        if not any(map(may_be_immutable, set(map(type, items)))):
+            return  # as most are, if any
         for each, item in zip(encoded, items, strict=True):
             if is_immutable(item):
                 self._share(each, item)
@@ -95,7 +97,7 @@ class KnownItems:
 
 # --- what cannot be changed ----------------------------------------------------------------------
 
-_IMMUTABLE = frozenset(
+IMMUTABLE = frozenset(
     {
         type(None),
         bool,
@@ -112,6 +114,7 @@ _IMMUTABLE = frozenset(
         dt.timedelta,
     }
 )
+"""Types of values that cannot be changed."""
 
 
 def is_immutable(value: object) -> bool:
@@ -126,7 +129,7 @@ def is_immutable(value: object) -> bool:
         (True, False)
     """
     kind = type(value)
-    if kind in _IMMUTABLE:
+    if kind in IMMUTABLE:
         return True
     if not may_be_immutable(kind):  # type: ignore[arg-type]  # types have a hash
         return False
@@ -135,7 +138,7 @@ def is_immutable(value: object) -> bool:
     if issubclass(kind, BaseModel):
         held = value.__dict__
         return len(held) == len(kind.model_fields) and (
-            _IMMUTABLE.issuperset(map(type, held.values())) or all(map(is_immutable, held.values()))
+            IMMUTABLE.issuperset(map(type, held.values())) or all(map(is_immutable, held.values()))
         )
     return True
 
@@ -144,7 +147,7 @@ def is_immutable(value: object) -> bool:
 def may_be_immutable(kind: type) -> bool:
     """Whether there are values of a type that cannot be changed, if what is inside cannot be."""
     if not issubclass(kind, BaseModel):
-        return kind in _IMMUTABLE or kind in (tuple, frozenset) or issubclass(kind, Enum)
+        return kind in IMMUTABLE or kind in (tuple, frozenset) or issubclass(kind, Enum)
     if not kind.model_config.get("frozen"):
         return False
     own = [cls for cls in kind.__mro__ if cls not in (BaseModel, object)]

@@ -27,6 +27,7 @@ from checkpoint.paths import format_path
 from checkpoint.record import PageRef
 from checkpoint.source import Source
 from checkpoint.spans import Piece, Span, joined, ranges, runs
+from checkpoint.stamp import Stamp, changed, stamps
 
 _ABSENT: Any = object()
 _MANY = 64  # pieces, from which on all items are built: edits cost less then
@@ -55,7 +56,17 @@ class LazyItems:
         item_type: what it makes items of.
     """
 
-    __slots__ = ("built", "edits", "item_type", "lock", "origin", "pieces", "source", "validate")
+    __slots__ = (
+        "built",
+        "edits",
+        "item_type",
+        "lock",
+        "origin",
+        "pieces",
+        "source",
+        "stamps",
+        "validate",
+    )
 
     def __init__(
         self,
@@ -71,6 +82,7 @@ class LazyItems:
         self.validate = validate
         self.item_type = item_type
         self.built: dict[int, Any] = {}  # items of spans that were touched, by position
+        self.stamps: dict[int, Stamp] = {}  # of these, as they were built or saved last
         self.edits = 0  # counts what changed the pieces
         self.lock = RLock()  # of what changes any of the above
 
@@ -142,17 +154,20 @@ class LazyItems:
                 return list(map(known.shared.__getitem__, encoded))
             except KeyError:
                 pass
-        found = [
-            self.built[at] if at in self.built else known.get(each, _ABSENT)
-            for at, each in enumerate(encoded, first)
-        ]
+        found = [known.get(each, _ABSENT) for each in encoded]
+        if not self.built.keys().isdisjoint(range(first, last)):
+            found = [self.built.get(at, item) for at, item in enumerate(found, first)]
         for low, high in runs([item is _ABSENT for item in found]):
             made = self._build(encoded[low:high], place + low)
             found[low:high] = made
             known.share_if_immutable(encoded[low:high], made)
             if keep:
-                fresh = enumerate(made, first + low)
-                self.built.update(each for each in fresh if not is_immutable(each[1]))
+                own = list(enumerate(made, first + low))
+                if any(map(may_be_immutable, set(map(type, made)))):
+                    own = [(at, item) for at, item in own if not is_immutable(item)]
+                self.built.update(own)
+                positions, items = [at for at, _ in own], [item for _, item in own]
+                self.stamps.update(zip(positions, stamps(items), strict=True))
         return found
 
     def live(self) -> list[tuple[int, Any]]:
@@ -378,13 +393,14 @@ class LazyItems:
             if isinstance(piece, list) and piece:
                 piece[start - at : stop - at] = items
             elif isinstance(piece, Span) and piece.is_loaded and len(items) == stop - start:
-                self.built.update(enumerate(items, piece.start + start - at))
+                for position, item in enumerate(items, piece.start + start - at):
+                    self.built[position], self.stamps[position] = item, None
             else:
                 before = [piece[low:high] for piece, low, high in self._parts(0, start)]
                 after = [piece[low:high] for piece, low, high in self._parts(stop, len(self))]
                 self.pieces = joined([*before, items, *after])
                 if len(self.pieces) > _MANY and self.count_loaded() == len(self):
-                    self.pieces, self.built = [self.get(0, len(self))], {}
+                    self.pieces, self.built, self.stamps = [self.get(0, len(self))], {}, {}
 
     # --- saving ----------------------------------------------------------------------------------
 
@@ -399,22 +415,40 @@ class LazyItems:
         with self.lock:
             pieces: list[range | list[bytes]] = []
             moved: list[tuple[Span, int]] = []
+            now: dict[int, Stamp] = {}
+            lists: list[Stamp] = []  # of the live pieces
             place = 0
             for piece in self.pieces:
                 if isinstance(piece, Span):
                     moved.append((piece, place - piece.start))
                     at = piece.start
-                    for low, high in ranges(self._touched(piece)):
+                    for low, high in ranges(self._changed(piece, now)):
                         fresh = dump([self.built[position] for position in range(low, high)])
                         pieces += [range(at, low), fresh]
                         at = high
                     pieces.append(range(at, piece.stop))
                 else:
+                    lists += stamps(piece)
                     pieces.append(dump(piece))
                 place += len(piece)
             new = NewItems([piece for piece in pieces if piece], self.origin, self.source)
-            new.items, new.taken = self, (self.edits, moved, self.built.copy())
+            new.items, new.taken = self, (self.edits, moved, self.built.copy(), now, lists)
             return new
+
+    def _changed(self, span: Span, now: dict[int, Stamp]) -> list[int]:
+        """The positions of a span whose items may have been changed; ``now`` gets their stamps.
+
+        The stamp is made before the item is dumped: what another thread changes in between is then
+        a change at the next save too.
+        """
+        touched = self._touched(span)
+        items = [self.built[at] for at in touched]
+        before = [self.stamps.get(at) for at in touched]
+        found = changed(items, before)
+        now.update(zip(touched, before, strict=True))
+        fresh = stamps([items[at] for at in found])
+        now.update((touched[at], its) for at, its in zip(found, fresh, strict=True))
+        return [touched[at] for at in found]
 
     def saved(self, new: NewItems, origin: ItemList, source: Source) -> None:
         """What was left alone since a save was planned is from now on a span of the saved list.
@@ -429,16 +463,20 @@ class LazyItems:
         with self.lock:
             if self.origin is not new.origin:
                 return  # it is at a later save
-            edits, moved, dumped = new.taken
+            edits, moved, dumped, now, lists = new.taken
+            fresh_stamps = iter(lists)
             starts = [span.start for span, _ in moved]
             kinds = {kind for kind in set(map(type, dumped.values())) if may_be_immutable(kind)}
             built: dict[int, Any] = {}
+            kept: dict[int, Stamp] = {}
             for position, item in self.built.items():
                 if type(item) in kinds and dumped.get(position) is item and is_immutable(item):
                     continue
                 for span, by in moved[max(bisect(starts, position) - 1, 0) :][:1]:
                     if span.start <= position < span.stop:  # else it was deleted before
                         built[position + by] = item
+                        if dumped.get(position) is item:
+                            kept[position + by] = now.get(position)
             pieces: list[Piece] = []
             at = 0
             for piece in self.pieces:
@@ -446,12 +484,14 @@ class LazyItems:
                     pieces += _moved(piece, moved, starts)
                 elif edits == self.edits and new.proof is not None:
                     pieces.append(Span(at, at + len(piece), is_loaded=True))
-                    fresh = enumerate(piece, at)
-                    built.update(each for each in fresh if not is_immutable(each[1]))
+                    stamped = zip(piece, fresh_stamps, strict=False)
+                    for position, (item, its) in enumerate(stamped, at):
+                        if not is_immutable(item):
+                            built[position], kept[position] = item, its
                 else:
                     pieces.append(piece)
                 at += len(piece)
-            self.pieces, self.built = joined(pieces), built
+            self.pieces, self.built, self.stamps = joined(pieces), built, kept
             self.origin, self.source = origin, source
             if new.proof is not None:
                 self.validate, self.item_type = new.proof.validate, new.proof.item_type

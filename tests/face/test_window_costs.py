@@ -213,4 +213,8 @@ async def test_what_is_in_the_window_is_validated_once_and_only_what_is_new_is_p
         assert built == []
         assert turn.state.memory[-2].text == "note 4999"
         assert built == ["note 4999"], "what is touched"
-    assert built == ["note 4999"] * 2, "and proved"
+    assert built == ["note 4999"], "it was not changed"
+    async with cp.turn(SESSION, window=5) as turn:
+        turn.state.memory[-2].text = "edited"
+        built.clear()
+    assert built == ["edited"], "as it will come back"
