@@ -10,23 +10,17 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import accumulate, pairwise
-from threading import RLock
 from typing import Any
 
-from pydantic import ValidationError
-
-from checkpoint.codec import DecodeError, MissingTimeZone, decode
+from checkpoint.codec import DecodeError, decode
 from checkpoint.encoded import array
-from checkpoint.errors import CheckpointError, Damaged, InvalidState
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems, PageRun
 from checkpoint.known import is_immutable, may_be_immutable
-from checkpoint.paths import format_path
 from checkpoint.record import PageRef
 from checkpoint.source import Source
-from checkpoint.spans import Piece, Span, joined, ranges, runs
+from checkpoint.spans import Piece, Pieces, Span, joined, ranges, runs
 from checkpoint.stamp import Stamp, changed, stamps
 
 _ABSENT: Any = object()
@@ -45,7 +39,7 @@ Validate = Callable[[list[Any], int], list[Any]]
 """Makes live items of decoded ones, given the place of the first in the whole list."""
 
 
-class LazyItems:
+class LazyItems(Pieces):
     """See the module.
 
     Args:
@@ -58,11 +52,8 @@ class LazyItems:
 
     __slots__ = (
         "built",
-        "edits",
         "item_type",
-        "lock",
         "origin",
-        "pieces",
         "source",
         "stamps",
         "validate",
@@ -76,18 +67,13 @@ class LazyItems:
         validate: Validate | None = None,
         item_type: object = None,
     ) -> None:
-        self.pieces = pieces
+        super().__init__(pieces)
         self.origin = origin
         self.source = source
         self.validate = validate
         self.item_type = item_type
         self.built: dict[int, Any] = {}  # items of spans that were touched, by position
         self.stamps: dict[int, Stamp] = {}  # of these, as they were built or saved last
-        self.edits = 0  # counts what changed the pieces
-        self.lock = RLock()  # of what changes any of the above
-
-    def __len__(self) -> int:
-        return sum(map(len, self.pieces))
 
     def copy(self, each: Callable[[list[Any], int], list[Any]]) -> LazyItems:
         """Another.
@@ -136,7 +122,7 @@ class LazyItems:
         with self.lock:
             self.load(start, stop)
             found: list[Any] = []
-            for piece, low, high in self._parts(start, stop):
+            for piece, low, high in self.parts(start, stop):
                 if isinstance(piece, Span):
                     first, last = piece.start + low, piece.start + high
                     found += self._items(first, last, start + len(found), keep=keep)
@@ -195,10 +181,6 @@ class LazyItems:
         for _, start, stop in sorted(parts):
             yield self.get(start, stop, keep=False)
 
-    def lists(self) -> list[list[Any]]:
-        """The pieces that are live items."""
-        return [piece for piece in self.pieces if isinstance(piece, list)]
-
     def size_left(self) -> int:
         """Encoded bytes of the items that are loaded and were not touched."""
         if self.origin is None or self.source is None:
@@ -217,10 +199,6 @@ class LazyItems:
             return sorted([at for at in self.built if span.start <= at < span.stop])
         return [at for at in range(span.start, span.stop) if at in self.built]
 
-    def count_loaded(self) -> int:
-        """How many items are loaded: in the window, or asked for since."""
-        return sum(len(p) for p in self.pieces if not isinstance(p, Span) or p.is_loaded)
-
     # --- loading ---------------------------------------------------------------------------------
 
     def load(self, start: int, stop: int) -> None:
@@ -237,7 +215,7 @@ class LazyItems:
                 f"items {start} to {stop - 1} of {len(self)} are not loaded yet; in asynchronous "
                 f"code, first await memory.load({start}, {stop})",
             )
-            self._mark(start, stop)
+            self.mark_loaded(start, stop)
 
     async def load_async(self, start: int, stop: int) -> None:
         """:meth:`load`, in asynchronous code; the items are validated."""
@@ -248,18 +226,18 @@ class LazyItems:
                 await fetching
         with self.lock:
             place = start
-            for piece, low, high in self._parts(start, stop):
+            for piece, low, high in self.parts(start, stop):
                 if isinstance(piece, Span) and not piece.is_loaded:
-                    with self._errors():
+                    with self._stored[1].errors():
                         self.check(piece.start + low, piece.start + high, place)
                 place += high - low
-            self._mark(start, stop)
+            self.mark_loaded(start, stop)
 
     def _missing(self, start: int, stop: int) -> list[PageRef] | None:
         """The pages to fetch for items; None where all of them are loaded."""
         spans = [
             piece[low:high]
-            for piece, low, high in self._parts(start, stop)
+            for piece, low, high in self.parts(start, stop)
             if isinstance(piece, Span) and not piece.is_loaded
         ]
         if not spans:
@@ -267,21 +245,6 @@ class LazyItems:
         origin, source = self._stored
         refs = [ref for span in spans for ref in origin.refs(span.start, span.stop)]
         return list(dict.fromkeys(ref for ref in refs if ref.id not in source.pages))
-
-    def _mark(self, start: int, stop: int) -> None:
-        """Note that items are loaded."""
-        pieces: list[Piece] = []
-        at = 0
-        for piece in self.pieces:
-            if isinstance(piece, Span) and not piece.is_loaded:
-                low = min(max(start - at, 0), len(piece))
-                high = max(low, min(stop - at, len(piece)))
-                middle = Span(piece.start + low, piece.start + high, is_loaded=True)
-                pieces += [piece[:low], middle, piece[high:]]
-            else:
-                pieces.append(piece)
-            at += len(piece)
-        self.pieces = joined(pieces)
 
     # --- building and validating -----------------------------------------------------------------
 
@@ -295,7 +258,7 @@ class LazyItems:
     def _build(self, encoded: list[bytes], place: int) -> list[Any]:
         """The live items of these, the first of which is at ``place``."""
         assert self.validate is not None
-        with self._errors():
+        with self._stored[1].errors():
             return self.validate(decode(array(encoded)), place)
 
     def check(self, first: int, last: int, place: int) -> None:
@@ -327,57 +290,7 @@ class LazyItems:
             place += high - low
         origin.is_valid = last - first == len(origin) and not known.keeps_nothing
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Raise what is wrong with a stored item as what it is, with its place.
-
-        Raises:
-            InvalidState: the model's own validation refuses one.
-            Damaged: one is no document.
-        """
-        _, source = self._stored
-        about: dict[str, Any] = {**source.key._asdict(), "revision": source.revision}
-        try:
-            yield
-        except ValidationError as exc:
-            error = exc.errors(include_url=False, include_context=False)[0]
-            more = f" (and {exc.error_count() - 1} more)" if exc.error_count() > 1 else ""
-            raise InvalidState(
-                f"{error['msg']}{more}; the stored value does not fit the model",
-                **about,
-                path=format_path((*source.path, *error["loc"])),
-            ) from exc
-        except MissingTimeZone as exc:
-            raise InvalidState(str(exc), **about, path=format_path(source.path)) from exc
-        except DecodeError as exc:
-            reason = f"an item cannot be decoded ({exc})"
-            raise Damaged(reason, **about, path=format_path(source.path)) from exc
-        except CheckpointError:
-            raise
-        except Exception as exc:  # a validator of the model's own may raise anything
-            reason = f"a validator failed: {type(exc).__name__}: {exc}"
-            raise InvalidState(reason, **about, path=format_path(source.path)) from exc
-
-    def _parts(self, start: int, stop: int) -> Iterator[tuple[Piece, int, int]]:
-        """The pieces that lie in a range, each with the range inside of it."""
-        begin = 0
-        for piece in self.pieces:
-            end = begin + len(piece)
-            if begin < stop and start < end and start < stop:
-                yield piece, max(start - begin, 0), min(stop, end) - begin
-            begin = end
-
     # --- changing --------------------------------------------------------------------------------
-
-    def append(self, item: Any) -> None:
-        """Add an item at the end."""
-        with self.lock:
-            last = self.pieces[-1] if self.pieces else None
-            if isinstance(last, list):
-                last.append(item)
-            else:
-                self.pieces.append([item])
-            self.edits += 1
 
     def replace(self, start: int, stop: int, items: list[Any]) -> None:
         """Put items in the place of those from ``start`` up to ``stop``; nothing is built."""
@@ -396,8 +309,8 @@ class LazyItems:
                 for position, item in enumerate(items, piece.start + start - at):
                     self.built[position], self.stamps[position] = item, None
             else:
-                before = [piece[low:high] for piece, low, high in self._parts(0, start)]
-                after = [piece[low:high] for piece, low, high in self._parts(stop, len(self))]
+                before = [piece[low:high] for piece, low, high in self.parts(0, start)]
+                after = [piece[low:high] for piece, low, high in self.parts(stop, len(self))]
                 self.pieces = joined([*before, items, *after])
                 if len(self.pieces) > _MANY and self.count_loaded() == len(self):
                     self.pieces, self.built, self.stamps = [self.get(0, len(self))], {}, {}

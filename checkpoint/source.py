@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from checkpoint.errors import NotLoaded
+from pydantic import ValidationError
+
+from checkpoint.codec import DecodeError, MissingTimeZone
+from checkpoint.errors import CheckpointError, Damaged, InvalidState, NotLoaded
 from checkpoint.ids import SessionKey
 from checkpoint.known import KnownItems
 from checkpoint.pages import PageData
+from checkpoint.paths import format_path
 from checkpoint.record import PageRef
 
 
@@ -46,3 +51,33 @@ class Source(NamedTuple):
             if hasattr(fetching, "__await__"):
                 fetching.close()
                 raise NotLoaded(advice, **self.key._asdict())
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise what is wrong with a stored item as what it is, with its place.
+
+        Raises:
+            InvalidState: the model's own validation refuses one.
+            Damaged: one is no document.
+        """
+        about: dict[str, Any] = {**self.key._asdict(), "revision": self.revision}
+        try:
+            yield
+        except ValidationError as exc:
+            error = exc.errors(include_url=False, include_context=False)[0]
+            more = f" (and {exc.error_count() - 1} more)" if exc.error_count() > 1 else ""
+            raise InvalidState(
+                f"{error['msg']}{more}; the stored value does not fit the model",
+                **about,
+                path=format_path((*self.path, *error["loc"])),
+            ) from exc
+        except MissingTimeZone as exc:
+            raise InvalidState(str(exc), **about, path=format_path(self.path)) from exc
+        except DecodeError as exc:
+            reason = f"an item cannot be decoded ({exc})"
+            raise Damaged(reason, **about, path=format_path(self.path)) from exc
+        except CheckpointError:
+            raise
+        except Exception as exc:  # a validator of the model's own may raise anything
+            reason = f"a validator failed: {type(exc).__name__}: {exc}"
+            raise InvalidState(reason, **about, path=format_path(self.path)) from exc

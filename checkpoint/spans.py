@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from threading import RLock
 from typing import Any
 
 
@@ -25,6 +26,66 @@ class Span:
 
 
 Piece = Span | list[Any]
+
+
+class Pieces:
+    """A sequence in pieces.
+
+    Args:
+        pieces: live items, and spans.
+    """
+
+    __slots__ = ("edits", "lock", "pieces")
+
+    def __init__(self, pieces: list[Piece]) -> None:
+        self.pieces = pieces
+        self.edits = 0  # counts what changed them
+        self.lock = RLock()  # of what changes them
+
+    def __len__(self) -> int:
+        return sum(map(len, self.pieces))
+
+    def parts(self, start: int, stop: int) -> Iterator[tuple[Piece, int, int]]:
+        """The pieces that lie in a range, each with the range inside of it."""
+        begin = 0
+        for piece in self.pieces:
+            end = begin + len(piece)
+            if begin < stop and start < end and start < stop:
+                yield piece, max(start - begin, 0), min(stop, end) - begin
+            begin = end
+
+    def lists(self) -> list[list[Any]]:
+        """The pieces that are live items."""
+        return [piece for piece in self.pieces if isinstance(piece, list)]
+
+    def count_loaded(self) -> int:
+        """How many items are loaded: in the window, or asked for since."""
+        return sum(len(p) for p in self.pieces if not isinstance(p, Span) or p.is_loaded)
+
+    def mark_loaded(self, start: int, stop: int) -> None:
+        """Note that items are loaded."""
+        pieces: list[Piece] = []
+        at = 0
+        for piece in self.pieces:
+            if isinstance(piece, Span) and not piece.is_loaded:
+                low = min(max(start - at, 0), len(piece))
+                high = max(low, min(stop - at, len(piece)))
+                middle = Span(piece.start + low, piece.start + high, is_loaded=True)
+                pieces += [piece[:low], middle, piece[high:]]
+            else:
+                pieces.append(piece)
+            at += len(piece)
+        self.pieces = joined(pieces)
+
+    def append(self, item: Any) -> None:
+        """Add an item at the end."""
+        with self.lock:
+            last = self.pieces[-1] if self.pieces else None
+            if isinstance(last, list):
+                last.append(item)
+            else:
+                self.pieces.append([item])
+            self.edits += 1
 
 
 def runs(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:
