@@ -15,6 +15,7 @@ from checkpoint.codec import DecodeError, MissingTimeZone, decode, encode
 from checkpoint.errors import CheckpointError, Damaged, InvalidOption, InvalidState
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems, Pages, list_at, value_at
+from checkpoint.lazy import Undecodable
 from checkpoint.record import PageRef
 from checkpoint.schema import Path, Schema, check_same
 from checkpoint.segment import Baseline
@@ -92,6 +93,9 @@ def hydrate(
     except CheckpointError as exc:
         exc.namespace, exc.session_id, exc.revision = *key, header.revision
         raise
+    except Undecodable as exc:
+        with source.of(exc.path).errors():
+            raise exc.reason from exc
     except MissingTimeZone as exc:
         raise InvalidState(str(exc), **key._asdict(), revision=header.revision) from exc
     except DecodeError as exc:

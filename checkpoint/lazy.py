@@ -30,9 +30,10 @@ _MANY = 64  # pieces, from which on all items are built: edits cost less then
 class Undecodable(Exception):
     """A stored item is no document. Not a ``ValueError``: pydantic would catch that."""
 
-    def __init__(self, reason: DecodeError) -> None:
+    def __init__(self, reason: DecodeError, path: tuple[str, ...]) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.path = path
 
 
 Validate = Callable[[list[Any], int], list[Any]]
@@ -441,5 +442,5 @@ def built(new: NewItems, validate: Validate, item_type: object) -> LazyItems:
             if start is not None:
                 lazy.check(start, piece.stop, start)
     except DecodeError as exc:
-        raise Undecodable(exc) from exc
+        raise Undecodable(exc, new.source.path if new.source else ()) from exc
     return lazy

@@ -63,7 +63,7 @@ class Schema(Protocol, Generic[S]):
     def new(self) -> S:
         """The state of a session that has none yet."""
 
-    def lazy(self, state: S) -> list[tuple[Path, LazyItems]]:
+    def items_of(self, state: S) -> list[tuple[Path, LazyItems]]:
         """The memories of a state, and their paths."""
 
     def is_exact(self, dumped: Any) -> bool:
@@ -98,7 +98,7 @@ class DictSchema:
     def new(self) -> dict[str, Any]:
         return DictState()
 
-    def lazy(self, state: dict[str, Any]) -> list[tuple[Path, LazyItems]]:
+    def items_of(self, state: dict[str, Any]) -> list[tuple[Path, LazyItems]]:
         return []
 
     def is_exact(self, dumped: dict[str, Any]) -> bool:
@@ -145,7 +145,7 @@ class ModelSchema(Generic[S]):
             round_trip=True, by_alias=False, warnings=False, context={Dump: dump}
         )
 
-    def lazy(self, state: S) -> list[tuple[Path, LazyItems]]:
+    def items_of(self, state: S) -> list[tuple[Path, LazyItems]]:
         found = [(path, self._live(state, path)) for path in self.memories]
         return [(path, memory._lazy) for path, memory in found if isinstance(memory, Memory)]
 
@@ -168,10 +168,8 @@ class ModelSchema(Generic[S]):
                 f"{first['msg']}{more}; the stored value does not fit {self._model.__name__}",
                 path=format_path(first["loc"]),
             ) from exc
-        except CheckpointError:  # of a memory that it looked into
+        except (CheckpointError, Undecodable):  # of a memory that it looked into
             raise
-        except Undecodable as exc:
-            raise exc.reason from exc
         except Exception as exc:
             # A validator of the model's own may raise anything; pydantic lets it through.
             raise InvalidState(

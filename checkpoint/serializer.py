@@ -25,6 +25,7 @@ from checkpoint.errors import (
 from checkpoint.fidelity import Difference, difference, unencodable
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems, PageRun, Pages, is_same, list_at, value_at
+from checkpoint.lazy import Undecodable
 from checkpoint.pages import NONCE_SIZE
 from checkpoint.paginate import Paginator
 from checkpoint.paths import format_path
@@ -335,12 +336,12 @@ def _prove(
         ) from exc
     except RecursionError as exc:
         raise _not_serializable(key, Difference([], "nested too deep")) from exc
-    except DecodeError as exc:
+    except (DecodeError, Undecodable) as exc:
         found = unencodable(state) or Difference([], f"it cannot be decoded ({exc})")
         raise _not_serializable(key, found) from exc
     if found:
         raise _not_serializable(key, found)
-    proofs = dict(schema.lazy(rebuilt))
+    proofs = dict(schema.items_of(rebuilt))
     for path, node in taken:
         node.proof = None if path in schema.eager else proofs.get(path)
     return taken
@@ -351,7 +352,7 @@ def _taken(schema: Schema[S], state: S, dumped: Any) -> list[tuple[Path, NewItem
 
     One that a serializer of the model puts elsewhere is not among them.
     """
-    found = [(path, items, value_at(dumped, path)) for path, items in schema.lazy(state)]
+    found = [(path, items, value_at(dumped, path)) for path, items in schema.items_of(state)]
     return [
         (path, node)
         for path, items, node in found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import datetime as dt
 import gc
 import pickle
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from functools import cached_property
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
 from pydantic import (
@@ -26,7 +28,7 @@ from pydantic import (
     model_validator,
 )
 
-from checkpoint import AgentState, Memory, NotSerializable
+from checkpoint import AgentState, InvalidState, Memory, NotSerializable
 
 from .faces import Place
 from .windows import small_pages
@@ -793,3 +795,22 @@ async def test_a_refused_save_forgets_no_change(place: Place) -> None:
     await cp.save(SESSION, state)
     memory = place.rival(Items).restore(SESSION).state.memory
     assert [item.text for item in memory[1:3]] == ["edited", "mended"]
+
+
+async def test_an_item_that_cannot_be_decoded_is_told_with_its_memory(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Timed(AgentState, schema="timed", version=1):
+        memory: Memory[dt.datetime] = Memory()
+
+    at = dt.datetime(2024, 1, 1, tzinfo=ZoneInfo("Asia/Kathmandu"))
+    place.rival(Timed).save(SESSION, Timed(memory=Memory([at])))
+
+    def unknown(name: str) -> ZoneInfo:
+        raise ZoneInfoNotFoundError(name)
+
+    monkeypatch.setattr("checkpoint.codec.ZoneInfo", unknown)
+    with pytest.raises(InvalidState, match="tzdata") as caught:
+        await place.open(Timed).restore(SESSION)
+    assert (caught.value.session_id, caught.value.revision) == (SESSION, 1)
+    assert caught.value.path == "memory"
