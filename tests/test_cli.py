@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import entry_points
@@ -530,12 +531,16 @@ def test_output_that_cannot_be_written_is_an_error(words: list[str], store: obje
 
 
 def test_an_interrupt_ends_it_quietly(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/agents.db"
-    with start("demo", "--store", url) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.readline()  # the demo is under way
-        process.send_signal(signal.SIGINT)
-        assert "Traceback" not in process.stdout.read()
-        assert process.stderr.read() == ""
+    file = tmp_path / "agents.db"
+    with checkpoint.open(f"sqlite:///{file}") as cp:
+        cp.save("other", {})
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")  # no save gets through, so the demo cannot end first
+        with start("demo", "--store", f"sqlite:///{file}") as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.readline()  # the demo is under way
+            process.send_signal(signal.SIGINT)
+            assert "Traceback" not in process.stdout.read()
+            assert process.stderr.read() == ""
     assert process.returncode == 130
