@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, PrivateAttr, computed_field
+from pydantic import BaseModel, Field, PrivateAttr, computed_field
 
 from checkpoint.known import KnownItems, is_immutable
 
@@ -85,6 +85,21 @@ class Slotted(BaseModel, frozen=True):
     n: int = 0
 
 
+class WithTags:
+    @cached_property
+    def tags(self) -> list[str]:
+        return []
+
+
+class Mixed(BaseModel, WithTags, frozen=True):
+    n: int = 0
+
+
+class Excluding(BaseModel, frozen=True):
+    n: int = 0
+    raw: str = Field(default="", exclude=True)
+
+
 class Text(str):
     pass
 
@@ -120,6 +135,8 @@ CHANGEABLE: list[Any] = [
     Cached(),
     CachedField(),
     OfCached(),
+    Mixed(),
+    Excluding(),
     Extra(),
     Settable(),
     Slotted(),

@@ -814,3 +814,28 @@ async def test_an_item_that_cannot_be_decoded_is_told_with_its_memory(
         await place.open(Timed).restore(SESSION)
     assert (caught.value.session_id, caught.value.revision) == (SESSION, 1)
     assert caught.value.path == "memory"
+
+
+async def test_what_is_left_of_a_page_is_validated_once(place: Place) -> None:
+    with small_pages():
+        cp = saved(place)
+        rival = place.rival(Items)
+        rival.run(SESSION, lambda state: state.memory.__delitem__(slice(10, 13)))
+        for n in range(3):
+            await cp.restore(SESSION)
+            rival.run(SESSION, lambda state: state.memory.append(Counted(n=1000)))
+            built.clear()
+            await cp.restore(SESSION)
+            assert built == ([1000] if n == 0 else []), "the same bytes are known"
+
+
+async def test_a_validator_that_fails_when_an_item_is_touched_is_told_with_its_place(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cp = saved(place)
+    state = (await cp.restore(SESSION)).state
+    monkeypatch.setattr("tests.face.test_lazy_items.built", None)
+    with pytest.raises(InvalidState, match="AttributeError") as caught:
+        state.memory[3]
+    assert (caught.value.session_id, caught.value.revision) == (SESSION, 1)
+    assert caught.value.path == "memory"
