@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NoReturn
@@ -536,7 +537,10 @@ def test_an_interrupt_ends_it_quietly(tmp_path: Path) -> None:
         cp.save("other", {})
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")  # no save gets through, so the demo cannot end first
-        with start("demo", "--store", f"sqlite:///{file}") as process:
+        # A shell starts what it runs in the background with interrupts ignored, these tests too.
+        default = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        words = ("demo", "--store", f"sqlite:///{file}")
+        with start(*words, preexec_fn=default) as process:
             assert process.stdout is not None
             assert process.stderr is not None
             process.stdout.readline()  # the demo is under way
