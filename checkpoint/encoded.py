@@ -6,7 +6,8 @@ https://github.com/msgpack/msgpack/blob/master/spec.md for the first bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgpack
 
@@ -31,20 +32,7 @@ def split_array(data: bytes) -> list[bytes]:
     Raises:
         DecodeError: the bytes are not those of a list.
     """
-    unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
-    unpacker.feed(data)
-    try:
-        count = unpacker.read_array_header()
-        start = unpacker.tell()
-        items = []
-        for _ in range(count):
-            unpacker.skip()
-            end = unpacker.tell()
-            items.append(data[start:end])
-            start = end
-    except Exception as exc:
-        raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
-    return items
+    return _split(data, lambda unpacker: unpacker.read_array_header())
 
 
 def split_map(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -53,22 +41,26 @@ def split_map(data: bytes) -> list[tuple[bytes, bytes]]:
     Raises:
         DecodeError: the bytes are not those of a map.
     """
+    parts = _split(data, lambda unpacker: 2 * unpacker.read_map_header())
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _split(data: bytes, read_header: Callable[[Any], int]) -> list[bytes]:
+    """The values that follow the header of a container, of which ``read_header`` tells how many."""
     unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
     unpacker.feed(data)
     try:
-        count = unpacker.read_map_header()
+        count = read_header(unpacker)
         start = unpacker.tell()
-        entries = []
+        parts = []
         for _ in range(count):
             unpacker.skip()
-            middle = unpacker.tell()
-            unpacker.skip()
             end = unpacker.tell()
-            entries.append((data[start:middle], data[middle:end]))
+            parts.append(data[start:end])
             start = end
     except Exception as exc:
         raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
-    return entries
+    return parts
 
 
 def is_map(data: bytes) -> bool:

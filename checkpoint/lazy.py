@@ -203,7 +203,7 @@ class LazyItems(Pieces):
     # --- loading ---------------------------------------------------------------------------------
 
     def load(self, start: int, stop: int) -> None:
-        """Have the bytes of items at hand.
+        """Fetch the encoded items that were not fetched yet.
 
         Raises:
             NotLoaded: this is asynchronous code.
