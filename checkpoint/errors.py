@@ -8,7 +8,10 @@ the password of a store URL.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from checkpoint.ids import SessionKey
 
 
 class CheckpointError(Exception):
@@ -35,6 +38,21 @@ class CheckpointError(Exception):
         self.namespace = namespace
         self.revision = revision
         self.path = path
+
+    def at(self, key: SessionKey, revision: int | None = None, *, path: str | None = None) -> Self:
+        """Add where it happened, and return the error itself, to be raised.
+
+        A revision or a path that is not given stays as it is.
+
+        Example:
+            >>> from checkpoint.ids import SessionKey
+            >>> str(Damaged("the digest does not match").at(SessionKey("default", "user-42"), 7))
+            "session 'user-42', revision 7: the digest does not match"
+        """
+        self.namespace, self.session_id = key
+        self.revision = self.revision if revision is None else revision
+        self.path = path or self.path
+        return self
 
     def __str__(self) -> str:
         where = []

@@ -91,16 +91,16 @@ def hydrate(
                 parts.append(NewItems([range(len(items))], items, of, first))
         state = schema.build(decode(known.encoded, parts))
     except CheckpointError as exc:
-        exc.namespace, exc.session_id, exc.revision = *key, header.revision
+        exc.at(key, header.revision)
         raise
     except Undecodable as exc:
         with source.of(exc.path).errors():
             raise exc.reason from exc
     except MissingTimeZone as exc:
-        raise InvalidState(str(exc), **key._asdict(), revision=header.revision) from exc
+        raise InvalidState(str(exc)).at(key, header.revision) from exc
     except DecodeError as exc:
         told = f"an item cannot be decoded ({exc})"
-        raise Damaged(told, **key._asdict(), revision=header.revision) from exc
+        raise Damaged(told).at(key, header.revision) from exc
     return state, unsaved(key, schema, state, known.tip, known) if is_other else known
 
 

@@ -34,9 +34,7 @@ def read_labels(key: SessionKey, attachments: list[Attachment]) -> dict[str, int
         number, found = attachment.data[:-DIGEST_SIZE], attachment.data[-DIGEST_SIZE:]
         if found != digest(key, b"", attachment.name.encode(), number):
             raise Damaged(
-                f"the label {label!r} was changed in the store; set it again, or remove it",
-                namespace=key.namespace,
-                session_id=key.session_id,
-            )
+                f"the label {label!r} was changed in the store; set it again, or remove it"
+            ).at(key)
         labels[label] = int.from_bytes(number, "big")
     return labels

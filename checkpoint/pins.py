@@ -76,10 +76,8 @@ def _read(owner: SessionKey, attachment: Attachment) -> Pin:
 def _damaged(owner: SessionKey, attachment: Attachment) -> Damaged:
     return Damaged(
         f"the pin {attachment.name!r} was changed in the store; no page of this session is removed "
-        f"while it is there, as a fork may need it",
-        namespace=owner.namespace,
-        session_id=owner.session_id,
-    )
+        f"while it is there, as a fork may need it"
+    ).at(owner)
 
 
 def shared_pages(source: SessionKey, pages: Iterable[PageRef]) -> dict[SessionKey, set[bytes]]:

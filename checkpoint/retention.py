@@ -183,10 +183,8 @@ def named_pages(key: SessionKey, bases: Sequence[Base]) -> set[bytes]:
         if base.pages is None:
             raise Damaged(
                 "its header cannot be read, so no page of this session is removed; see verify(), "
-                "and remove the revision with a rule that does not keep it",
-                **key._asdict(),
-                revision=base.revision,
-            )
+                "and remove the revision with a rule that does not keep it"
+            ).at(key, base.revision)
         named.update(page.id for page in base.pages if page.owner in (None, key))
     return named
 

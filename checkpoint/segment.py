@@ -121,9 +121,9 @@ class Stored(NamedTuple):
             document = build(self.base, self.patches, pages) if self.base.content else None
             return read.with_document(document)
         except MissingTimeZone as exc:
-            raise _told(key, number, InvalidState(str(exc))) from exc
+            raise InvalidState(str(exc)).at(key, number) from exc
         except (TypeError, ValueError) as exc:  # of what is no document, or nested too deep for one
-            raise _told(key, number, Damaged(f"the document cannot be built ({exc})")) from exc
+            raise Damaged(f"the document cannot be built ({exc})").at(key, number) from exc
 
     def build_on(self, key: SessionKey, before: Baseline) -> Baseline:
         """What was read after ``before``, of the same segment."""
@@ -134,7 +134,7 @@ class Stored(NamedTuple):
                 document = applied_to(document, patch.build({}), applied)
             return after.with_document(document)
         except (TypeError, ValueError) as exc:
-            raise _told(key, number, Damaged(f"the document cannot be built ({exc})")) from exc
+            raise Damaged(f"the document cannot be built ({exc})").at(key, number) from exc
 
 
 class Baseline(NamedTuple):
@@ -209,7 +209,7 @@ def seal(
         try:
             end.check_size(len(raw), max_bytes)
         except StateTooLarge as exc:
-            exc.namespace, exc.session_id = key
+            exc.at(key)
             raise
     end.add(header, record, raw, {RESULT: body[RESULT]} if RESULT in body else {})
     return record, end.tip(tip.epoch if tip else 0)
@@ -240,19 +240,19 @@ def read(
         InvalidState: it names a time zone that this host has no data for.
     """
     if not records:
-        raise Damaged(_NO_RECORDS, namespace=key.namespace, session_id=key.session_id)
+        raise Damaged(_NO_RECORDS).at(key)
     end = _End(after)
     bodies = [] if after is None else [Body()]
     for record in records:
         try:
             bodies.append(end.read(key, record, max_bytes))
         except MissingTimeZone as exc:
-            raise _told(key, record.revision, InvalidState(str(exc))) from exc
+            raise InvalidState(str(exc)).at(key, record.revision) from exc
         except DecodeError as exc:
-            told = Damaged(f"the body cannot be decoded ({exc})")
-            raise _told(key, record.revision, told) from exc
+            reason = f"the body cannot be decoded ({exc})"
+            raise Damaged(reason).at(key, record.revision) from exc
         except CheckpointError as exc:
-            _told(key, record.revision, exc)
+            exc.at(key, record.revision)
             raise
     base, *patches = bodies
     return Stored(base, tuple(patches), end.tip(after.epoch if after else 0))
@@ -264,11 +264,6 @@ def _kept(result: dict[int, Any]) -> bytes | None:
         return None
     encoded = encode(result[RESULT])
     return encoded if len(encoded) <= _KEPT_RESULT else b""
-
-
-def _told(key: SessionKey, revision: int | None, exc: CheckpointError) -> CheckpointError:
-    exc.namespace, exc.session_id, exc.revision = *key, revision
-    return exc
 
 
 def survey(key: SessionKey, segment: Segment) -> Tip:
@@ -284,14 +279,14 @@ def survey(key: SessionKey, segment: Segment) -> Tip:
     recent: list[Recent] = []
     header = None
     if not records:
-        raise Damaged(_NO_RECORDS, namespace=key.namespace, session_id=key.session_id)
+        raise Damaged(_NO_RECORDS).at(key)
     for record in records:
         try:
             header, _ = read_header(record)
         except Damaged as exc:
             if record is not records[-1]:
                 continue  # its write is not remembered; it is the newest that counts
-            exc.namespace, exc.session_id, exc.revision = *key, record.revision
+            exc.at(key, record.revision)
             raise
         # What a turn returned is in the body: whoever asks is told that it cannot be had.
         recent += [*header.recent, header.as_recent(b"" if header.turn_id else None)]

@@ -301,10 +301,8 @@ def _check_size(key: SessionKey, what: str, size: int, max_bytes: int) -> None:
     if size > max_bytes:
         raise StateTooLarge(
             f"the {what} has {size} bytes encoded, over the limit of {max_bytes}; nothing "
-            f"was written. Trim it, or open the store with a larger max_bytes",
-            namespace=key.namespace,
-            session_id=key.session_id,
-        )
+            f"was written. Trim it, or open the store with a larger max_bytes"
+        ).at(key)
 
 
 def _prove(
@@ -331,9 +329,7 @@ def _prove(
         found = difference(state, rebuilt)
     except InvalidState as exc:
         reason = f"the model itself would refuse it on restore: {exc.args[0]}"
-        raise NotSerializable(
-            reason, namespace=key.namespace, session_id=key.session_id, path=exc.path
-        ) from exc
+        raise NotSerializable(reason).at(key, path=exc.path) from exc
     except RecursionError as exc:
         raise _not_serializable(key, Difference([], "nested too deep")) from exc
     except (DecodeError, Undecodable) as exc:
@@ -379,9 +375,6 @@ def _proven_result(key: SessionKey, result: dict[int, Any], max_bytes: int) -> d
 
 
 def _not_serializable(key: SessionKey, found: Difference) -> NotSerializable:
-    return NotSerializable(
-        f"{found.reason}; nothing was written",
-        namespace=key.namespace,
-        session_id=key.session_id,
-        path=format_path(found.path),
+    return NotSerializable(f"{found.reason}; nothing was written").at(
+        key, path=format_path(found.path)
     )

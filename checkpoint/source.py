@@ -50,7 +50,7 @@ class Source(NamedTuple):
             fetching = self.fetch(missing, self.pages)
             if hasattr(fetching, "__await__"):
                 fetching.close()
-                raise NotLoaded(advice, **self.key._asdict())
+                raise NotLoaded(advice).at(self.key)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -60,24 +60,22 @@ class Source(NamedTuple):
             InvalidState: the model's own validation refuses one.
             Damaged: one is no document.
         """
-        about: dict[str, Any] = {**self.key._asdict(), "revision": self.revision}
+        place, path = (self.key, self.revision), format_path(self.path)
         try:
             yield
         except ValidationError as exc:
             error = exc.errors(include_url=False, include_context=False)[0]
             more = f" (and {exc.error_count() - 1} more)" if exc.error_count() > 1 else ""
-            raise InvalidState(
-                f"{error['msg']}{more}; the stored value does not fit the model",
-                **about,
-                path=format_path((*self.path, *error["loc"])),
+            raise InvalidState(f"{error['msg']}{more}; the stored value does not fit the model").at(
+                *place, path=format_path((*self.path, *error["loc"]))
             ) from exc
         except MissingTimeZone as exc:
-            raise InvalidState(str(exc), **about, path=format_path(self.path)) from exc
+            raise InvalidState(str(exc)).at(*place, path=path) from exc
         except DecodeError as exc:
             reason = f"an item cannot be decoded ({exc})"
-            raise Damaged(reason, **about, path=format_path(self.path)) from exc
+            raise Damaged(reason).at(*place, path=path) from exc
         except CheckpointError:
             raise
         except Exception as exc:  # a validator of the model's own may raise anything
             reason = f"a validator failed: {type(exc).__name__}: {exc}"
-            raise InvalidState(reason, **about, path=format_path(self.path)) from exc
+            raise InvalidState(reason).at(*place, path=path) from exc

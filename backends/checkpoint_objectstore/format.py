@@ -120,12 +120,12 @@ def unpack_session(key: SessionKey, data: bytes) -> Session:
         finished = _unpacked(block)
         records = _records(data, at)
     except (Damaged, UnsupportedFormat) as exc:
-        exc.namespace, exc.session_id = key
+        exc.at(key)
         raise
     except (ValueError, TypeError) as exc:
-        raise Damaged(f"its head object is malformed ({exc!r})", **key._asdict()) from exc
+        raise Damaged(f"its head object is malformed ({exc!r})").at(key) from exc
     if found != key:
-        raise Damaged(f"its head object is that of session {found}", **key._asdict())
+        raise Damaged(f"its head object is that of session {found}").at(key)
     return session._replace(finished=finished, records=records)
 
 
@@ -225,8 +225,7 @@ def first_of_segment(key: SessionKey, segment: Finished, data: bytes) -> tuple[R
 def told(exc: E, key: SessionKey, segment: Finished) -> E:
     """An error of a finished segment, with the session and the revisions that it hits."""
     exc.args = (f"revisions {segment.base} to {segment.last}: {exc.args[0]}",)
-    exc.namespace, exc.session_id, exc.revision = *key, segment.base
-    return exc
+    return exc.at(key, segment.base)
 
 
 def _after_epoch(data: bytes) -> int:

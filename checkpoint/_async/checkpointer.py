@@ -329,7 +329,7 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
                 try:
                     header, _ = read_header(record)
                 except (Damaged, UnsupportedFormat) as exc:
-                    exc.namespace, exc.session_id, exc.revision = *key, record.revision
+                    exc.at(key, record.revision)
                     raise
                 if header.kind is not Kind.TOMBSTONE:
                     names = sorted(

@@ -64,20 +64,16 @@ async def load(
     head = segment.head
     if revision is not None and not segment.records:
         if head.deleted:
-            raise SessionNotFound("it was deleted", **key._asdict())
+            raise SessionNotFound("it was deleted").at(key)
         if 1 <= revision <= head.revision:
-            raise RevisionPruned("this revision was removed", **key._asdict(), revision=revision)
-        raise RevisionNotFound(
-            f"there is no such revision; the newest is {head.revision}",
-            **key._asdict(),
-            revision=revision,
+            raise RevisionPruned("this revision was removed").at(key, revision)
+        raise RevisionNotFound(f"there is no such revision; the newest is {head.revision}").at(
+            key, revision
         )
     stored = read(key, segment.records, max_bytes)
     if stored.tip.header.kind is Kind.TOMBSTONE and stored.tip.header.revision != head.revision:
-        raise RevisionPruned(
-            "the session was deleted at this revision, and created anew later",
-            **key._asdict(),
-            revision=revision,
+        raise RevisionPruned("the session was deleted at this revision, and created anew later").at(
+            key, revision
         )
     _check_place(key, segment, stored.tip.header, revision)
     pages: dict[bytes, PageData] = {}
@@ -116,11 +112,8 @@ def _check_place(key: SessionKey, segment: Segment, header: Header, revision: in
     if header.revision != wanted or (wanted == head.revision and header.write_id != head.write_id):
         raise Damaged(
             f"the store gave revision {header.revision}, written as {header.write_id.hex()}, where "
-            f"its head says {head.revision}, written as {head.write_id.hex()}",
-            namespace=key.namespace,
-            session_id=key.session_id,
-            revision=wanted,
-        )
+            f"its head says {head.revision}, written as {head.write_id.hex()}"
+        ).at(key, wanted)
 
 
 async def send(
@@ -188,11 +181,8 @@ async def send(
     raise SaveUnclear(
         "the store did not answer in time, so it is not known whether this revision was "
         "saved. Save the same state object again to find out (it is never saved twice), or "
-        "restore the session and look",
-        namespace=key.namespace,
-        session_id=key.session_id,
-        revision=draft.record.revision,
-    ) from unclear
+        "restore the session and look"
+    ).at(key, draft.record.revision) from unclear
 
 
 def _commit(draft: Draft) -> Commit:
@@ -244,6 +234,4 @@ def conflict(key: SessionKey, parent_revision: int, newest: Header | None) -> Co
         parent_revision=parent_revision or None,
         current_revision=newest.revision if newest else None,
         writer=str(newest.writer) if newest else None,
-        namespace=key.namespace,
-        session_id=key.session_id,
-    )
+    ).at(key)

@@ -41,7 +41,7 @@ async def read_segments(store: AsyncStore, key: SessionKey) -> tuple[Head | None
         after = await read_head(store, key)
         if (head and head.epoch) == (after and after.epoch):
             return head, bases
-    raise Conflict("it is pruned by others all the time; try again later", **key._asdict())
+    raise Conflict("it is pruned by others all the time; try again later").at(key)
 
 
 async def listed(

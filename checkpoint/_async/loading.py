@@ -62,9 +62,7 @@ class AsyncLoader(Generic[S]):
         if isinstance(revision, str):
             revision = await self._labelled(key, revision)
         elif revision is not None and type(revision) is not int:
-            raise InvalidOption(
-                f"a revision is a number or a label, not {revision!r:.40}", **key._asdict()
-            )
+            raise InvalidOption(f"a revision is a number or a label, not {revision!r:.40}").at(key)
         loaded = await self._load(key, revision)
         if loaded is None:
             raise _missing(key)
@@ -204,10 +202,8 @@ class AsyncLoader(Generic[S]):
             except PagesGone as exc:
                 raise RevisionPruned(
                     "the items asked for were removed after this state was restored; restore the "
-                    "session again",
-                    **key._asdict(),
-                    revision=known.header.revision,
-                ) from exc
+                    "session again"
+                ).at(key, known.header.revision) from exc
 
         return Source(key, known.header.revision, known.pages, fetch_later)
 
@@ -238,15 +234,13 @@ class AsyncLoader(Generic[S]):
         if label not in labels:
             await self.living(key)  # a missing session is told as that
             known = ", ".join(map(repr, sorted(labels))) or "none"
-            raise RevisionNotFound(
-                f"it has no label {label!r}; its labels: {known}", **key._asdict()
-            )
+            raise RevisionNotFound(f"it has no label {label!r}; its labels: {known}").at(key)
         return labels[label]
 
 
 def _missing(key: SessionKey) -> SessionNotFound:
-    return SessionNotFound("no session of this id was ever saved", **key._asdict())
+    return SessionNotFound("no session of this id was ever saved").at(key)
 
 
 def _deleted(key: SessionKey) -> SessionNotFound:
-    return SessionNotFound("it was deleted; a save creates it anew", **key._asdict())
+    return SessionNotFound("it was deleted; a save creates it anew").at(key)

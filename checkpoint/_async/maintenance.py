@@ -113,8 +113,8 @@ async def prune(
     sizes: dict[tuple[Range, ...], tuple[int, int]] = {}
     forked_from: set[SessionKey] = set()
     failure: CheckpointError = Conflict(
-        "it was saved or pruned by others each time; try again later", **key._asdict()
-    )
+        "it was saved or pruned by others each time; try again later"
+    ).at(key)
     for attempt in range(_TRIES):
         if attempt:
             await async_sleep(min(0.002 * 2**attempt, 0.25) * random())
@@ -252,7 +252,7 @@ async def delete(engine: AsyncEngine[Any], key: SessionKey) -> bool:
             return False
         if await _bury(engine, key, head) is not None:
             return True
-    raise Conflict("it was saved by others each time; try again", **key._asdict())
+    raise Conflict("it was saved by others each time; try again").at(key)
 
 
 async def _bury(engine: AsyncEngine[Any], key: SessionKey, head: Head) -> list[PageInfo] | None:
@@ -311,7 +311,7 @@ async def _end_unborn(
     A tombstone is put there before, so that it cannot come any more.
     """
     if not pages:
-        raise SessionNotFound("no session of this id was ever saved", **key._asdict())
+        raise SessionNotFound("no session of this id was ever saved").at(key)
     if max(page.stored_at for page in pages) >= engine.options.clock() - micros(grace):
         return done
     if done.dry_run:

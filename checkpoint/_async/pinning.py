@@ -50,7 +50,7 @@ async def fork(
                 return await engine.copy(target, loaded, (source.session_id, revision), tip)
             except EpochMoved:
                 continue
-        raise Conflict("it is pruned by others all the time; try again later", **source._asdict())
+        raise Conflict("it is pruned by others all the time; try again later").at(source)
     except SaveUnclear:
         raise  # it may have been made
     except CheckpointError:

@@ -41,8 +41,8 @@ async def delete_revision(engine: AsyncEngine[Any], key: SessionKey, revision: i
     forked_from: set[SessionKey] = set()
     was_sent = False
     failure: CheckpointError = Conflict(
-        "it was saved or pruned by others each time; try again later", **key._asdict()
-    )
+        "it was saved or pruned by others each time; try again later"
+    ).at(key)
     for attempt in range(_TRIES):
         if attempt:
             await async_sleep(min(0.002 * 2**attempt, 0.25) * random())
@@ -86,16 +86,12 @@ async def _check_free(
     if head is not None and head.revision == revision:
         raise InvalidOption(
             "it is the newest revision, which always stays; save or roll back to another first, or "
-            "delete the session",
-            **key._asdict(),
-            revision=revision,
-        )
+            "delete the session"
+        ).at(key, revision)
     labels = await engine.labels(key)
     if names := ", ".join(repr(name) for name in sorted(labels) if labels[name] == revision):
-        raise InvalidOption(
-            f"it has the label {names}; remove that first, with unlabel()",
-            **key._asdict(),
-            revision=revision,
+        raise InvalidOption(f"it has the label {names}; remove that first, with unlabel()").at(
+            key, revision
         )
 
 

@@ -65,9 +65,8 @@ class Engine(Loader[S]):
         if (parent.namespace, parent.session_id) != key:
             raise InvalidOption(
                 f"the parent is a snapshot of session {parent.session_id!r} in namespace "
-                f"{parent.namespace!r}; to start another session from it, use fork()",
-                **key._asdict(),
-            )
+                f"{parent.namespace!r}; to start another session from it, use fork()"
+            ).at(key)
         try:
             loaded = self.load(key, parent.revision)
         except (SessionNotFound, RevisionNotFound) as exc:

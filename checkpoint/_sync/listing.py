@@ -43,7 +43,7 @@ def read_segments(store: Store, key: SessionKey) -> tuple[Head | None, list[Base
         after = read_head(store, key)
         if (head and head.epoch) == (after and after.epoch):
             return head, bases
-    raise Conflict("it is pruned by others all the time; try again later", **key._asdict())
+    raise Conflict("it is pruned by others all the time; try again later").at(key)
 
 
 def listed(

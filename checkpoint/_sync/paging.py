@@ -57,7 +57,7 @@ def fetch(
             except CheckpointError as exc:
                 if id not in found and _was_pruned(store, key, revision, epoch):
                     raise PagesGone from exc
-                exc.namespace, exc.session_id, exc.revision = *key, revision
+                exc.at(key, revision)
                 raise
             pages[id] = PageData(raw)
             left -= len(raw)

@@ -52,7 +52,7 @@ def fork(
                 return engine.copy(target, loaded, (source.session_id, revision), tip)
             except EpochMoved:
                 continue
-        raise Conflict("it is pruned by others all the time; try again later", **source._asdict())
+        raise Conflict("it is pruned by others all the time; try again later").at(source)
     except SaveUnclear:
         raise  # it may have been made
     except CheckpointError:

@@ -44,14 +44,14 @@ def verify(engine: Engine[Any], key: SessionKey) -> list[Problem]:
         except (Damaged, UnsupportedFormat) as exc:
             return [Problem(*key, "head", str(exc.args[0]))]
         if head is None:
-            raise SessionNotFound("no session of this id was ever saved", **key._asdict())
+            raise SessionNotFound("no session of this id was ever saved").at(key)
         if head.deleted:
-            raise SessionNotFound("it was deleted; a save creates it anew", **key._asdict())
+            raise SessionNotFound("it was deleted; a save creates it anew").at(key)
         check = _Check(engine, key, head)
         check.run()
         if not check.found or not _has_lost(engine, key, head):
             return check.found
-    raise Conflict("it is pruned by others all the time; try again later", **key._asdict())
+    raise Conflict("it is pruned by others all the time; try again later").at(key)
 
 
 def _has_lost(engine: Engine[Any], key: SessionKey, before: Head) -> bool:

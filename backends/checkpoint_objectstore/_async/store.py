@@ -289,7 +289,7 @@ class AsyncObjectStore:
         try:
             attached = [unpack_note(shown[name], data) for name, data in found.items()]
         except Damaged as exc:
-            exc.namespace, exc.session_id = key
+            exc.at(key)
             raise
         return sorted(attached, key=lambda note: (note.revision, note.name.encode()))
 
@@ -353,4 +353,4 @@ class AsyncObjectStore:
 
 
 def _always_changing(key: SessionKey) -> StoreError:
-    return StoreError("others take revisions out of it all the time; try again", **key._asdict())
+    return StoreError("others take revisions out of it all the time; try again").at(key)
