@@ -54,25 +54,22 @@ class _Compressors:
 _compressors = _Compressors()
 
 
-def compress(raw: bytes, prefix: bytes = b"") -> tuple[bytes, bool]:
-    """Compress a body against a prefix; return it, and whether that made it smaller."""
-    if prefix:
+def compress(raw: bytes, prefix: bytes = b"", level: int | None = None) -> bytes:
+    """Compress a body against a prefix.
+
+    Args:
+        level: takes more time to find what is in the prefix; None: as a turn does.
+    """
+    if prefix and level is None:
         context = _compressors.take(prefix)
         frame = context.compress(raw)
         _compressors.give_back(prefix, context)
-    else:
-        frame = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(raw)
-    return (frame, True) if len(frame) < len(raw) else (raw, False)
-
-
-def compress_for_long(raw: bytes, prefix: bytes, level: int) -> tuple[bytes, bool]:
-    """:func:`compress`, with more time taken to find what is in the prefix."""
+        return frame
     dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     compressor = zstandard.ZstdCompressor(
-        level=level, write_checksum=True, dict_data=dictionary if prefix else None
+        level=level or _LEVEL, write_checksum=True, dict_data=dictionary if prefix else None
     )
-    frame = compressor.compress(raw)
-    return (frame, True) if len(frame) < len(raw) else (raw, False)
+    return compressor.compress(raw)
 
 
 def declared_size(body: bytes) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from checkpoint.envelope import DIGEST_SIZE, digest
 from checkpoint.errors import Damaged
+from checkpoint.frame import DIGEST_SIZE, digest
 from checkpoint.ids import SessionKey
 from checkpoint.store import Attachment
 

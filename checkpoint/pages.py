@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from checkpoint.compression import compress_for_long, declared_size, decompress, decompressor
+from checkpoint import frame
+from checkpoint.compression import decompressor
 from checkpoint.encoded import split_array
-from checkpoint.envelope import FORMAT, digest
-from checkpoint.errors import Damaged, StateTooLarge, UnsupportedFormat
+from checkpoint.errors import Damaged, StateTooLarge
 from checkpoint.ids import SessionKey
 
 PAGE_SIZE = 128 * 1024
@@ -28,9 +28,6 @@ ANCHORED = 16
 """Pages of a list that are compressed against the first of them, their anchor."""
 
 NONCE_SIZE = 8
-_MAGIC = b"ACG"
-_COMPRESSED = 1  # flag: the body is a Zstandard frame
-_HEAD_SIZE = len(_MAGIC) + 3
 _LEVEL = 9  # written once and kept for long: worth more time than a record
 
 
@@ -59,9 +56,9 @@ def seal_page(
     Args:
         anchor: what is in the page that this one is compressed against.
     """
-    body, compressed = compress_for_long(raw, anchor, _LEVEL)
-    head = _MAGIC + bytes((FORMAT, _COMPRESSED if compressed else 0, 0))
-    return nonce + digest(owner, b"", head, body), head + body
+    body, flags = frame.pack(raw, anchor, _LEVEL)
+    head = frame.start(frame.PAGE, flags)
+    return nonce + frame.digest(owner, b"", head, body), head + body
 
 
 def open_page(
@@ -78,20 +75,14 @@ def open_page(
         UnsupportedFormat: a newer version of the library wrote them.
         StateTooLarge: it exceeds the limit; it was not decompressed.
     """
-    head, body = data[:_HEAD_SIZE], data[_HEAD_SIZE:]
-    if id[NONCE_SIZE:] != digest(owner, b"", head, body):
+    head, body = data[: frame.START_SIZE], data[frame.START_SIZE :]
+    if id[NONCE_SIZE:] != frame.digest(owner, b"", head, body):
         raise Damaged(f"page {id.hex()} is not what was stored: its digest does not match")
-    version, flags, key_id = head[len(_MAGIC) :]
-    if head[: len(_MAGIC)] != _MAGIC or version != FORMAT or flags & ~_COMPRESSED or key_id:
-        raise UnsupportedFormat(
-            f"page {id.hex()} has format {version}, flags {flags:#x}, key {key_id}; this version "
-            f"reads format {FORMAT}. Install the agent-checkpoint that wrote it, or a newer one"
-        )
-    compressed = flags == _COMPRESSED
-    size = declared_size(body) if compressed else len(body)
+    flags = frame.flags_of(head, frame.PAGE, f"page {id.hex()}")
+    size = frame.unpacked_size(body, flags)
     if size > max_bytes:
         raise StateTooLarge(
             f"page {id.hex()} and what was read before it exceed the limit for a state; restore "
             f"with window=, or open the store with a larger max_bytes if it is trusted"
         )
-    return decompress(body, size, decompressor(anchor)) if compressed else body
+    return frame.unpack(body, flags, size, decompressor(anchor))

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from checkpoint.codec import DecodeError, decode, encode
-from checkpoint.envelope import DIGEST_SIZE, digest
 from checkpoint.errors import Damaged
+from checkpoint.frame import DIGEST_SIZE, digest
 from checkpoint.ids import SessionKey
 from checkpoint.record import PAGE_ID_SIZE, PageRef
 from checkpoint.store import PIN, Attachment

@@ -9,8 +9,8 @@ from operator import attrgetter, itemgetter
 from struct import Struct
 from typing import Any, NamedTuple, TypeVar
 
-from checkpoint.envelope import open_head
 from checkpoint.errors import Damaged, UnsupportedFormat
+from checkpoint.frame import open_head
 from checkpoint.ids import SessionKey
 
 T = TypeVar("T")
@@ -167,14 +167,14 @@ def header_to_map(header: Header) -> dict[int, Any]:
     return stored
 
 
-def read_header(record: Record) -> tuple[Header, bool]:
-    """Return the header of a record, and whether its body is compressed.
+def read_header(record: Record) -> tuple[Header, int]:
+    """Return the header of a record, and the flags that tell how its body is packed.
 
     Raises:
         Damaged: the head is not one, or is that of another revision.
         UnsupportedFormat: a newer version of the library wrote it.
     """
-    stored, compressed = open_head(record.head)
+    stored, flags = open_head(record.head)
     if not _KNOWN.issuperset(stored) and (
         unknown := [
             n for n in stored if n not in _KNOWN and not (type(n) is int and n >= _IGNORABLE)
@@ -190,7 +190,7 @@ def read_header(record: Record) -> tuple[Header, bool]:
         raise Damaged(f"the header of the record is malformed ({exc!r})") from exc
     if header.revision != record.revision:
         raise Damaged(f"the record stored here says it is revision {header.revision}")
-    return header, compressed
+    return header, flags
 
 
 def _header(stored: dict[Any, Any]) -> Header:

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 from zstandard import ZstdDecompressor
 
-from checkpoint import envelope
+from checkpoint import frame
 from checkpoint.bodies import RESULT, Body, applied_to, build, read_body
 from checkpoint.codec import DecodeError, MissingTimeZone, encode
-from checkpoint.compression import compress, declared_size, decompress, decompressor
+from checkpoint.compression import decompressor
 from checkpoint.diff import applied
-from checkpoint.envelope import DIGEST_SIZE
 from checkpoint.errors import CheckpointError, Damaged, InvalidState, StateTooLarge
+from checkpoint.frame import DIGEST_SIZE
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, Pages
 from checkpoint.pages import PageData
@@ -200,9 +200,9 @@ def seal(
         header = header._replace(parent_write_id=b"", parent_digest=b"")  # those of the tip
     elif tip is not None:
         header = header._replace(recent=_remembered(header.kind, tip))
-    stored, compressed = compress(raw, follows.prefix if follows else b"")
-    head = envelope.seal_head(header_to_map(header), compressed=compressed)
-    chained = envelope.digest(key, follows.digest if follows else b"", head, stored)
+    stored, flags = frame.pack(raw, follows.prefix if follows else b"")
+    head = frame.seal_head(header_to_map(header), flags)
+    chained = frame.digest(key, follows.digest if follows else b"", head, stored)
     record = Record(header.revision, head, stored + chained)
     end = _End(follows)
     if follows is None:
@@ -309,24 +309,23 @@ class _End:
 
     def read(self, key: SessionKey, record: Record, max_bytes: int) -> Body:
         """Verify the next record, and add it; its body."""
-        header, compressed = read_header(record)
+        header, flags = read_header(record)
         before = self._header
         if (header.kind is _PATCH) != (before is not None):
             raise Damaged(f"a {header.kind.name.lower()} stands where it cannot in a segment")
         if before is not None and header.revision != before.revision + 1:
             raise Damaged(f"revision {before.revision + 1} is missing from its segment")
-        raw = record.body[:-DIGEST_SIZE]
-        expected = envelope.digest(key, self._digest, record.head, raw)
+        stored = record.body[:-DIGEST_SIZE]
+        expected = frame.digest(key, self._digest, record.head, stored)
         if record.body[-DIGEST_SIZE:] != expected:
             raise Damaged(
                 "the digest does not match: the record, or one before it in its segment, was "
                 "changed, cut short, or written for another session"
             )
-        size = declared_size(raw) if compressed else len(raw)
+        size = frame.unpacked_size(stored, flags)
         self.check_size(size, max_bytes)
-        if compressed:
-            self._context = self._context or decompressor(self._prefix)
-            raw = decompress(raw, size, self._context)
+        self._context = self._context or decompressor(self._prefix)
+        raw = frame.unpack(stored, flags, size, self._context)
         body = read_body(header.kind, raw, header.pages)
         self.add(header, record, raw, body.result)
         return body

@@ -1,9 +1,10 @@
-"""What differs between the asynchronous source and its generated blocking twin."""
+"""Pauses, and values that may have to be awaited: each for coroutines, and for blocking code."""
 
 from __future__ import annotations
 
 import time
 from inspect import isawaitable
+from random import random
 from typing import Any
 
 from checkpoint.errors import InvalidOption
@@ -17,6 +18,64 @@ async def async_sleep(seconds: float) -> None:
 
 def sleep(seconds: float) -> None:
     time.sleep(seconds)
+
+
+class _Attempts:
+    """How often something is tried, and how long to wait in between.
+
+    Iterating yields the number of attempts that are left after the one that begins. There is a
+    pause before each attempt but the first: half of it is random, and it doubles each time.
+
+    Args:
+        most: attempts in all.
+        first: seconds of the first pause, at most.
+        longest: seconds of any pause, at most.
+    """
+
+    def __init__(self, most: int = 20, *, first: float = 0.004, longest: float = 0.25) -> None:
+        self._left = most
+        self._pause = 0.0
+        self._next = first
+        self._longest = longest
+
+    def _begin(self) -> bool:
+        """Count an attempt; False when there was none left."""
+        self._left -= 1
+        return self._left >= 0
+
+    def _seconds(self) -> float:
+        """The pause before the attempt; 0 before the first."""
+        pause, self._pause = self._pause, min(self._next, self._longest)
+        self._next = 2 * self._pause
+        return pause * (0.5 + random() / 2)
+
+
+class AsyncAttempts(_Attempts):
+    """Attempts of a coroutine, for ``async for``."""
+
+    def __aiter__(self) -> AsyncAttempts:
+        return self
+
+    async def __anext__(self) -> int:
+        if not self._begin():
+            raise StopAsyncIteration
+        if seconds := self._seconds():
+            await async_sleep(seconds)
+        return self._left
+
+
+class Attempts(_Attempts):
+    """Attempts of blocking code, for ``for``."""
+
+    def __iter__(self) -> Attempts:
+        return self
+
+    def __next__(self) -> int:
+        if not self._begin():
+            raise StopIteration
+        if seconds := self._seconds():
+            sleep(seconds)
+        return self._left
 
 
 async def async_value(value: Any) -> Any:

@@ -24,6 +24,7 @@ REPLACEMENTS = [
     (r"\bawait ", ""),
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\b__a(enter|exit)__\b", r"__\1__"),
+    (r"\banext\(", "next("),
     (r"\bAsync([A-Z]\w*)", r"\1"),
     (r"\b_async\b", "_sync"),
     (r"\basync_(sleep|value)\b", r"\1"),

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from struct import Struct
 from typing import Any, NamedTuple, TypeVar
-from zlib import crc32
 
+from checkpoint import frame
 from checkpoint.codec import DecodeError, decode_shallow, encode
 from checkpoint.errors import CheckpointError, Damaged, UnsupportedFormat
 from checkpoint.ids import SessionKey
@@ -27,15 +27,12 @@ from checkpoint.store import Head
 
 E = TypeVar("E", bound=CheckpointError)
 
-FORMAT = 1
 START = 2048
 """Bytes from the start of a head object that are enough to list it, whatever its ids."""
 
 SEGMENT_START = 16 * 1024
 """Bytes from the start of a finished segment that hold the head of its first record, as a rule."""
 
-_HEAD, _SEGMENT = b"ACH", b"ACS"
-_MARK = 6  # bytes of magic, version, flags and key id
 _DIGEST_SIZE = 8
 _SIZE = Struct(">I")
 
@@ -101,7 +98,7 @@ def pack_session(key: SessionKey, session: Session) -> bytes:
         _EPOCH: head.epoch,
         _GENERATION: session.generation,
     }
-    data = _HEAD + bytes((FORMAT, 0, 0))
+    data = frame.start(frame.HEAD_OBJECT)
     for block in (start, _packed(session.finished)):
         data = _with_block(data, block)
     return _with_records(data, session.records)
@@ -162,8 +159,8 @@ def unpack_start(data: bytes) -> tuple[SessionKey, Head]:
 
 
 def _unpack_start(data: bytes) -> tuple[SessionKey, Session, int]:
-    _check_mark(data, _HEAD)
-    block, at = _block(data, _MARK)
+    frame.flags_of(data, frame.HEAD_OBJECT, "an object")
+    block, at = _block(data, frame.START_SIZE)
     try:
         key = SessionKey(block[_NAMESPACE], block[_SESSION])
         head = Head(*(block[number] for number in range(_REVISION, _GENERATION)))
@@ -181,8 +178,7 @@ def pack_segment(base: int, records: Sequence[Record], epoch: int) -> tuple[Fini
     As the epoch comes into its digest, no id is used again for what was collected: what a stalled
     writer still writes of an epoch that is over is garbage, under a key of its own.
     """
-    mark = _SEGMENT + bytes((FORMAT, 0, 0))
-    data = _with_records(_with_block(mark, epoch), records)
+    data = _with_records(_with_block(frame.start(frame.SEGMENT_OBJECT), epoch), records)
     digest = blake2b(data, digest_size=_DIGEST_SIZE).digest()
     return Finished(base, records[-1].revision, digest), data
 
@@ -210,7 +206,7 @@ def first_of_segment(key: SessionKey, segment: Finished, data: bytes) -> tuple[R
     """
     try:
         at = _after_epoch(data)
-        size = at + int.from_bytes(data[at : at + _SIZE.size], "big") + 2 * _SIZE.size
+        size = at + int.from_bytes(data[at : at + _SIZE.size], "big") + _SIZE.size + frame.SUM_SIZE
         if size > len(data):
             return None
         index, at = _block(data, at)
@@ -229,39 +225,26 @@ def told(exc: E, key: SessionKey, segment: Finished) -> E:
 
 
 def _after_epoch(data: bytes) -> int:
-    _check_mark(data, _SEGMENT)
-    return _block(data, _MARK)[1]
+    frame.flags_of(data, frame.SEGMENT_OBJECT, "an object")
+    return _block(data, frame.START_SIZE)[1]
 
 
 # --- both ----------------------------------------------------------------------------------------
 
 
-def _check_mark(data: bytes, magic: bytes) -> None:
-    if len(data) < _MARK or data[: len(magic)] != magic:
-        raise Damaged("an object does not begin as one of ours: it was cut short, or replaced")
-    version, flags, key_id = data[len(magic) : _MARK]
-    if version != FORMAT or flags or key_id:
-        raise UnsupportedFormat(
-            f"an object has format {version}, flags {flags:#x}, key {key_id}; this version reads "
-            f"format {FORMAT}. If a newer agent-checkpoint wrote it, install that; if not, it is "
-            f"damaged"
-        )
-
-
 def _with_block(data: bytes, value: Any) -> bytes:
     block = encode(value)
-    data += _SIZE.pack(len(block)) + block
-    return data + _SIZE.pack(crc32(data))
+    return frame.with_sum(data + _SIZE.pack(len(block)) + block)
 
 
 def _block(data: bytes, at: int) -> tuple[Any, int]:
     """What is in a block, and where the next part begins."""
     begin = at + _SIZE.size
     end = begin + int.from_bytes(data[at:begin], "big")
-    if data[end : end + _SIZE.size] != _SIZE.pack(crc32(data[:end])):
+    if data[: end + frame.SUM_SIZE] != frame.with_sum(data[:end]):
         raise Damaged("an object was changed, or cut short")
     try:
-        return decode_shallow(data[begin:end]), end + _SIZE.size
+        return decode_shallow(data[begin:end]), end + frame.SUM_SIZE
     except DecodeError as exc:
         raise Damaged(f"an object cannot be decoded ({exc})") from exc
 

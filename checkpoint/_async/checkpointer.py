@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from random import random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -24,7 +24,7 @@ from checkpoint.segment import Baseline, Tip
 from checkpoint.serializer import Draft
 from checkpoint.snapshot import Restored, SessionInfo, Snapshot, from_micros
 from checkpoint.store import AsyncStore
-from checkpoint.waiting import async_sleep, async_value
+from checkpoint.waiting import AsyncAttempts, async_value
 
 if TYPE_CHECKING:
     from checkpoint.changes import Change
@@ -177,8 +177,9 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
             [1, 1]
         """
         deadline = time.monotonic() + timeout
-        pause = 0.002  # seconds
+        attempts = AsyncAttempts(sys.maxsize)
         while True:
+            await anext(attempts)
             turn = self.turn(session_id, turn_id=turn_id, new=new, window=window)
             await turn.__aenter__()
             if turn.replayed:
@@ -192,8 +193,6 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
                     raise
             else:
                 return result
-            await async_sleep(pause * random())
-            pause = min(pause * 2, 0.25)
 
     # --- restore and save ------------------------------------------------------------------------
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from checkpoint.errors import Conflict
+from checkpoint._async.commits import outrun
 from checkpoint.ids import SessionKey
 from checkpoint.record import Record
 from checkpoint.retention import Base, Range, read_base
 from checkpoint.store import AsyncStore, Head
+from checkpoint.waiting import AsyncAttempts
 
 _LISTED = 500  # records or sessions asked for at once
 _NONE_AFTER = 2**53  # no session has so many revisions
-_TRIES = 20
 
 
 async def read_head(store: AsyncStore, key: SessionKey) -> Head | None:
@@ -35,13 +35,13 @@ async def read_segments(store: AsyncStore, key: SessionKey) -> tuple[Head | None
     Raises:
         Conflict: others take something out of the session all the time.
     """
-    for _ in range(_TRIES):
+    async for _ in AsyncAttempts():
         head = await read_head(store, key)
         bases = await read_bases(store, key)
         after = await read_head(store, key)
         if (head and head.epoch) == (after and after.epoch):
             return head, bases
-    raise Conflict("it is pruned by others all the time; try again later").at(key)
+    raise outrun(key)
 
 
 async def listed(

@@ -12,10 +12,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
-from random import random
 from typing import Any, NamedTuple
 
 from checkpoint import log
+from checkpoint._async.commits import outrun
 from checkpoint._async.engine import AsyncEngine
 from checkpoint._async.listing import measure, read_bases, read_head
 from checkpoint._async.pinning import detach_dead, let_go, needed_pages
@@ -46,13 +46,12 @@ from checkpoint.retention import (
 from checkpoint.segment import Tip, seal
 from checkpoint.serializer import Draft, seal_tombstone
 from checkpoint.store import Attachment, Commit, Head, PageInfo, Pruning
-from checkpoint.waiting import async_sleep
+from checkpoint.waiting import AsyncAttempts
 
 GRACE = dt.timedelta(hours=1)
 """Default age below which no page is removed."""
 
 NO_GRACE = dt.timedelta(0)
-_TRIES = 20
 _DROPPED = 500  # pages removed at once
 _EVERY = 32  # revisions, at least, from one automatic prune to the next
 
@@ -112,12 +111,8 @@ async def prune(
     unanswered: list[tuple[Head, Pruned]] = []  # what was sent: its guard, and what it removes
     sizes: dict[tuple[Range, ...], tuple[int, int]] = {}
     forked_from: set[SessionKey] = set()
-    failure: CheckpointError = Conflict(
-        "it was saved or pruned by others each time; try again later"
-    ).at(key)
-    for attempt in range(_TRIES):
-        if attempt:
-            await async_sleep(min(0.002 * 2**attempt, 0.25) * random())
+    failure: CheckpointError = outrun(key)
+    async for _ in AsyncAttempts():
         pages = await engine.store.list_pages(key)
         head = await read_head(engine.store, key)
         if head is None:
@@ -243,7 +238,7 @@ async def sweep(
 
 async def delete(engine: AsyncEngine[Any], key: SessionKey) -> bool:
     """Delete a session, its pages too but those that forks need; whether there was one."""
-    for _ in range(_TRIES):
+    async for _ in AsyncAttempts():
         head = await read_head(engine.store, key)
         if head is None:
             return False
@@ -252,7 +247,7 @@ async def delete(engine: AsyncEngine[Any], key: SessionKey) -> bool:
             return False
         if await _bury(engine, key, head) is not None:
             return True
-    raise Conflict("it was saved by others each time; try again").at(key)
+    raise outrun(key)
 
 
 async def _bury(engine: AsyncEngine[Any], key: SessionKey, head: Head) -> list[PageInfo] | None:

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from checkpoint._async.commits import EpochMoved
+from checkpoint._async.commits import EpochMoved, outrun
 from checkpoint._async.engine import AsyncEngine
 from checkpoint._async.listing import read_segments
-from checkpoint.errors import CheckpointError, Conflict, SaveUnclear
+from checkpoint.errors import CheckpointError, SaveUnclear
 from checkpoint.hydrator import wanted
 from checkpoint.ids import SessionKey
 from checkpoint.pins import Pin, is_undecided, read_pins, seal_pin, shared_pages
@@ -18,8 +18,7 @@ from checkpoint.retention import Base
 from checkpoint.segment import Baseline, Tip
 from checkpoint.snapshot import Snapshot
 from checkpoint.store import Attachment, Head
-
-_TRIES = 20
+from checkpoint.waiting import AsyncAttempts
 
 
 async def fork(
@@ -36,7 +35,7 @@ async def fork(
     """
     made: list[tuple[SessionKey, Attachment]] = []
     try:
-        for _ in range(_TRIES):
+        async for _ in AsyncAttempts():
             loaded = await engine.load(source, revision)
             tip = await engine.absent(target)
             revision = loaded.header.revision
@@ -50,7 +49,7 @@ async def fork(
                 return await engine.copy(target, loaded, (source.session_id, revision), tip)
             except EpochMoved:
                 continue
-        raise Conflict("it is pruned by others all the time; try again later").at(source)
+        raise outrun(source)
     except SaveUnclear:
         raise  # it may have been made
     except CheckpointError:

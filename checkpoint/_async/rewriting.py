@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from random import random
 from typing import Any
 
+from checkpoint._async.commits import outrun
 from checkpoint._async.engine import AsyncEngine
 from checkpoint._async.listing import measure, read_bases, read_head
 from checkpoint._async.maintenance import NO_GRACE, prune, release
 from checkpoint.errors import (
     CheckpointError,
-    Conflict,
     InvalidOption,
     RevisionPruned,
     StoreUnavailable,
@@ -21,9 +20,7 @@ from checkpoint.record import Record
 from checkpoint.retention import Base, Pruned, owners
 from checkpoint.rewrite import sealed_anew
 from checkpoint.store import Head, Pruning
-from checkpoint.waiting import async_sleep
-
-_TRIES = 20
+from checkpoint.waiting import AsyncAttempts
 
 
 async def delete_revision(engine: AsyncEngine[Any], key: SessionKey, revision: int) -> Pruned:
@@ -40,12 +37,8 @@ async def delete_revision(engine: AsyncEngine[Any], key: SessionKey, revision: i
     done = Pruned(*key, removed=((revision, revision),), revisions=1)
     forked_from: set[SessionKey] = set()
     was_sent = False
-    failure: CheckpointError = Conflict(
-        "it was saved or pruned by others each time; try again later"
-    ).at(key)
-    for attempt in range(_TRIES):
-        if attempt:
-            await async_sleep(min(0.002 * 2**attempt, 0.25) * random())
+    failure: CheckpointError = outrun(key)
+    async for _ in AsyncAttempts():
         head = await read_head(engine.store, key)
         try:
             gone = await engine.load(key, revision)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from checkpoint._async.commits import outrun
 from checkpoint._async.engine import AsyncEngine
 from checkpoint._async.listing import listed, read_head
 from checkpoint.errors import (
-    Conflict,
     Damaged,
     InvalidState,
     SessionNotFound,
@@ -23,9 +23,9 @@ from checkpoint.problems import Problem
 from checkpoint.record import PageRef, Record, read_header
 from checkpoint.segment import read
 from checkpoint.store import Head
+from checkpoint.waiting import AsyncAttempts
 
 _UNUSABLE = (Damaged, InvalidState, StateTooLarge, UnsupportedFormat)
-_TRIES = 5
 _FETCHED = 16  # pages read at once: a few megabytes
 
 
@@ -36,7 +36,7 @@ async def verify(engine: AsyncEngine[Any], key: SessionKey) -> list[Problem]:
         SessionNotFound: there is none.
         Conflict: it is pruned by others all the time.
     """
-    for _ in range(_TRIES):
+    async for _ in AsyncAttempts():
         try:
             head = await read_head(engine.store, key)
         except (Damaged, UnsupportedFormat) as exc:
@@ -49,7 +49,7 @@ async def verify(engine: AsyncEngine[Any], key: SessionKey) -> list[Problem]:
         await check.run()
         if not check.found or not await _has_lost(engine, key, head):
             return check.found
-    raise Conflict("it is pruned by others all the time; try again later").at(key)
+    raise outrun(key)
 
 
 async def _has_lost(engine: AsyncEngine[Any], key: SessionKey, before: Head) -> bool:

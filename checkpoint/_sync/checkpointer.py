@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from random import random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,7 +26,7 @@ from checkpoint.segment import Baseline, Tip
 from checkpoint.serializer import Draft
 from checkpoint.snapshot import Restored, SessionInfo, Snapshot, from_micros
 from checkpoint.store import Store
-from checkpoint.waiting import sleep, value
+from checkpoint.waiting import Attempts, value
 
 if TYPE_CHECKING:
     from checkpoint.changes import Change
@@ -157,8 +157,9 @@ class Checkpointer(Upkeep[S]):
             [1, 1]
         """
         deadline = time.monotonic() + timeout
-        pause = 0.002  # seconds
+        attempts = Attempts(sys.maxsize)
         while True:
+            next(attempts)
             turn = self.turn(session_id, turn_id=turn_id, new=new, window=window)
             turn.__enter__()
             if turn.replayed:
@@ -172,8 +173,6 @@ class Checkpointer(Upkeep[S]):
                     raise
             else:
                 return result
-            sleep(pause * random())
-            pause = min(pause * 2, 0.25)
 
     # --- restore and save ------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import random
 
 from checkpoint._sync.paging import PagesGone, fetch
 from checkpoint.errors import (
@@ -27,10 +26,11 @@ from checkpoint.segment import Baseline, Tip, read, survey
 from checkpoint.serializer import Draft
 from checkpoint.snapshot import from_micros
 from checkpoint.store import Commit, Head, Page, Segment, Store
-from checkpoint.waiting import sleep
+from checkpoint.waiting import Attempts
 
 ATTEMPTS = 5
-_FIRST_PAUSE = 0.05  # seconds; doubled for each attempt
+_FIRST_PAUSE = 0.1  # seconds
+_LONGEST_PAUSE = 0.8
 
 
 class EpochMoved(Exception):
@@ -146,9 +146,7 @@ def send(
     pages = list(draft.pages.items())
     unclear: CheckpointError | None = None
     was_sent = sent_before
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            sleep(_FIRST_PAUSE * 2**attempt * (0.5 + random() / 2))
+    for _ in Attempts(ATTEMPTS, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE):
         try:
             if pages:  # before the head that names them, so that no reader ever misses one
                 store.put_pages(key, [Page(id, data, clock()) for id, data in pages])
@@ -237,3 +235,8 @@ def conflict(key: SessionKey, parent_revision: int, newest: Header | None) -> Co
         current_revision=newest.revision if newest else None,
         writer=str(newest.writer) if newest else None,
     ).at(key)
+
+
+def outrun(key: SessionKey) -> Conflict:
+    """The error when others changed a session at each attempt."""
+    return Conflict("it was saved or pruned by others at each attempt; try again later").at(key)

@@ -8,11 +8,10 @@ import os
 import time
 from collections.abc import Callable, Collection
 from functools import partial
-from random import random
 from typing import Any, TypeVar
 
 from checkpoint import log
-from checkpoint._sync.commits import EpochMoved, conflict, send
+from checkpoint._sync.commits import EpochMoved, conflict, outrun, send
 from checkpoint._sync.loading import Loader
 from checkpoint._sync.paging import PagesGone
 from checkpoint.errors import (
@@ -36,12 +35,10 @@ from checkpoint.record import Header, Kind
 from checkpoint.segment import Baseline, Tip
 from checkpoint.serializer import Draft, owned_by, plan, seal_save, seal_tombstone
 from checkpoint.snapshot import Snapshot
-from checkpoint.waiting import sleep, value
+from checkpoint.waiting import Attempts, value
 
 S = TypeVar("S")
 D = TypeVar("D")
-
-_ATTEMPTS = 20
 
 
 class Engine(Loader[S]):
@@ -101,7 +98,7 @@ class Engine(Loader[S]):
         """
         self._settle(lineage)
         before = lineage.known.tip
-        for attempt in range(_ATTEMPTS):
+        for left in Attempts():
             known = lineage.known
             tip = self._head_for_branch(lineage) if branch else known.tip
             header = self.header(tip, parent=known.tip, turn_id=turn_id)
@@ -111,9 +108,8 @@ class Engine(Loader[S]):
                 self._settle(lineage, planned=True)
                 break
             except Conflict:
-                if not branch or attempt + 1 == _ATTEMPTS:
+                if not (branch and left):
                     raise
-            sleep(_pause(attempt))
         saved, after = lineage.known.saved, lineage.known.tip
         if self.options.retention is not None and before and after and before is not after:
             from checkpoint._sync.maintenance import after_save
@@ -260,19 +256,18 @@ class Engine(Loader[S]):
 
         Returns the draft that was stored; None when there was nothing to do.
         """
-        attempt = 0
-        while (sealed := draft(self.tip(key))) is not None:
+        for left in Attempts():
+            if (sealed := draft(self.tip(key))) is None:
+                return None
             try:
                 self._send(key, sealed)
-                break
+                return sealed
             except EpochMoved:
                 continue
             except Conflict:
-                attempt += 1
-                if attempt == _ATTEMPTS:
+                if not left:
                     raise
-            sleep(_pause(attempt))
-        return sealed
+        raise outrun(key)
 
     def copy(
         self, key: SessionKey, loaded: Baseline, source: tuple[str, int], tip: Tip | None
@@ -319,8 +314,3 @@ class Engine(Loader[S]):
                 pages=len(draft.pages),
                 milliseconds=round((time.perf_counter() - started) * 1000, 3),
             )
-
-
-def _pause(attempt: int) -> float:
-    """Seconds to wait after a lost race, the first short, with jitter."""
-    return float(min(0.002 * 2**attempt, 0.25) * random())

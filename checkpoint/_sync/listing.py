@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from checkpoint.errors import Conflict
+from checkpoint._sync.commits import outrun
 from checkpoint.ids import SessionKey
 from checkpoint.record import Record
 from checkpoint.retention import Base, Range, read_base
 from checkpoint.store import Head, Store
+from checkpoint.waiting import Attempts
 
 _LISTED = 500  # records or sessions asked for at once
 _NONE_AFTER = 2**53  # no session has so many revisions
-_TRIES = 20
 
 
 def read_head(store: Store, key: SessionKey) -> Head | None:
@@ -37,13 +37,13 @@ def read_segments(store: Store, key: SessionKey) -> tuple[Head | None, list[Base
     Raises:
         Conflict: others take something out of the session all the time.
     """
-    for _ in range(_TRIES):
+    for _ in Attempts():
         head = read_head(store, key)
         bases = read_bases(store, key)
         after = read_head(store, key)
         if (head and head.epoch) == (after and after.epoch):
             return head, bases
-    raise Conflict("it is pruned by others all the time; try again later").at(key)
+    raise outrun(key)
 
 
 def listed(

@@ -14,10 +14,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
-from random import random
 from typing import Any, NamedTuple
 
 from checkpoint import log
+from checkpoint._sync.commits import outrun
 from checkpoint._sync.engine import Engine
 from checkpoint._sync.listing import measure, read_bases, read_head
 from checkpoint._sync.pinning import detach_dead, let_go, needed_pages
@@ -48,13 +48,12 @@ from checkpoint.retention import (
 from checkpoint.segment import Tip, seal
 from checkpoint.serializer import Draft, seal_tombstone
 from checkpoint.store import Attachment, Commit, Head, PageInfo, Pruning
-from checkpoint.waiting import sleep
+from checkpoint.waiting import Attempts
 
 GRACE = dt.timedelta(hours=1)
 """Default age below which no page is removed."""
 
 NO_GRACE = dt.timedelta(0)
-_TRIES = 20
 _DROPPED = 500  # pages removed at once
 _EVERY = 32  # revisions, at least, from one automatic prune to the next
 
@@ -114,12 +113,8 @@ def prune(
     unanswered: list[tuple[Head, Pruned]] = []  # what was sent: its guard, and what it removes
     sizes: dict[tuple[Range, ...], tuple[int, int]] = {}
     forked_from: set[SessionKey] = set()
-    failure: CheckpointError = Conflict(
-        "it was saved or pruned by others each time; try again later"
-    ).at(key)
-    for attempt in range(_TRIES):
-        if attempt:
-            sleep(min(0.002 * 2**attempt, 0.25) * random())
+    failure: CheckpointError = outrun(key)
+    for _ in Attempts():
         pages = engine.store.list_pages(key)
         head = read_head(engine.store, key)
         if head is None:
@@ -245,7 +240,7 @@ def sweep(
 
 def delete(engine: Engine[Any], key: SessionKey) -> bool:
     """Delete a session, its pages too but those that forks need; whether there was one."""
-    for _ in range(_TRIES):
+    for _ in Attempts():
         head = read_head(engine.store, key)
         if head is None:
             return False
@@ -254,7 +249,7 @@ def delete(engine: Engine[Any], key: SessionKey) -> bool:
             return False
         if _bury(engine, key, head) is not None:
             return True
-    raise Conflict("it was saved by others each time; try again").at(key)
+    raise outrun(key)
 
 
 def _bury(engine: Engine[Any], key: SessionKey, head: Head) -> list[PageInfo] | None:

@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from checkpoint._sync.commits import EpochMoved
+from checkpoint._sync.commits import EpochMoved, outrun
 from checkpoint._sync.engine import Engine
 from checkpoint._sync.listing import read_segments
-from checkpoint.errors import CheckpointError, Conflict, SaveUnclear
+from checkpoint.errors import CheckpointError, SaveUnclear
 from checkpoint.hydrator import wanted
 from checkpoint.ids import SessionKey
 from checkpoint.pins import Pin, is_undecided, read_pins, seal_pin, shared_pages
@@ -20,8 +20,7 @@ from checkpoint.retention import Base
 from checkpoint.segment import Baseline, Tip
 from checkpoint.snapshot import Snapshot
 from checkpoint.store import Attachment, Head
-
-_TRIES = 20
+from checkpoint.waiting import Attempts
 
 
 def fork(
@@ -38,7 +37,7 @@ def fork(
     """
     made: list[tuple[SessionKey, Attachment]] = []
     try:
-        for _ in range(_TRIES):
+        for _ in Attempts():
             loaded = engine.load(source, revision)
             tip = engine.absent(target)
             revision = loaded.header.revision
@@ -52,7 +51,7 @@ def fork(
                 return engine.copy(target, loaded, (source.session_id, revision), tip)
             except EpochMoved:
                 continue
-        raise Conflict("it is pruned by others all the time; try again later").at(source)
+        raise outrun(source)
     except SaveUnclear:
         raise  # it may have been made
     except CheckpointError:

@@ -5,15 +5,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from random import random
 from typing import Any
 
+from checkpoint._sync.commits import outrun
 from checkpoint._sync.engine import Engine
 from checkpoint._sync.listing import measure, read_bases, read_head
 from checkpoint._sync.maintenance import NO_GRACE, prune, release
 from checkpoint.errors import (
     CheckpointError,
-    Conflict,
     InvalidOption,
     RevisionPruned,
     StoreUnavailable,
@@ -23,9 +22,7 @@ from checkpoint.record import Record
 from checkpoint.retention import Base, Pruned, owners
 from checkpoint.rewrite import sealed_anew
 from checkpoint.store import Head, Pruning
-from checkpoint.waiting import sleep
-
-_TRIES = 20
+from checkpoint.waiting import Attempts
 
 
 def delete_revision(engine: Engine[Any], key: SessionKey, revision: int) -> Pruned:
@@ -42,12 +39,8 @@ def delete_revision(engine: Engine[Any], key: SessionKey, revision: int) -> Prun
     done = Pruned(*key, removed=((revision, revision),), revisions=1)
     forked_from: set[SessionKey] = set()
     was_sent = False
-    failure: CheckpointError = Conflict(
-        "it was saved or pruned by others each time; try again later"
-    ).at(key)
-    for attempt in range(_TRIES):
-        if attempt:
-            sleep(min(0.002 * 2**attempt, 0.25) * random())
+    failure: CheckpointError = outrun(key)
+    for _ in Attempts():
         head = read_head(engine.store, key)
         try:
             gone = engine.load(key, revision)

@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from checkpoint._sync.commits import outrun
 from checkpoint._sync.engine import Engine
 from checkpoint._sync.listing import listed, read_head
 from checkpoint.errors import (
-    Conflict,
     Damaged,
     InvalidState,
     SessionNotFound,
@@ -25,9 +25,9 @@ from checkpoint.problems import Problem
 from checkpoint.record import PageRef, Record, read_header
 from checkpoint.segment import read
 from checkpoint.store import Head
+from checkpoint.waiting import Attempts
 
 _UNUSABLE = (Damaged, InvalidState, StateTooLarge, UnsupportedFormat)
-_TRIES = 5
 _FETCHED = 16  # pages read at once: a few megabytes
 
 
@@ -38,7 +38,7 @@ def verify(engine: Engine[Any], key: SessionKey) -> list[Problem]:
         SessionNotFound: there is none.
         Conflict: it is pruned by others all the time.
     """
-    for _ in range(_TRIES):
+    for _ in Attempts():
         try:
             head = read_head(engine.store, key)
         except (Damaged, UnsupportedFormat) as exc:
@@ -51,7 +51,7 @@ def verify(engine: Engine[Any], key: SessionKey) -> list[Problem]:
         check.run()
         if not check.found or not _has_lost(engine, key, head):
             return check.found
-    raise Conflict("it is pruned by others all the time; try again later").at(key)
+    raise outrun(key)
 
 
 def _has_lost(engine: Engine[Any], key: SessionKey, before: Head) -> bool:

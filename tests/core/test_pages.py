@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoint import Damaged, StateTooLarge, UnsupportedFormat, envelope
+from checkpoint import Damaged, StateTooLarge, UnsupportedFormat, frame
 from checkpoint.codec import DecodeError, encode
 from checkpoint.encoded import array, split_array
 from checkpoint.ids import SessionKey
@@ -30,7 +30,7 @@ NOISE = bytes(range(256))
 
 def forged(head: bytes, body: bytes, key: SessionKey = KEY) -> tuple[bytes, bytes]:
     """A page of any bytes, with the id that they need: made by who knows the format."""
-    return NONCE + envelope.digest(key, b"", head, body), head + body
+    return NONCE + frame.digest(key, b"", head, body), head + body
 
 
 def head_of(*, compressed: bool) -> bytes:
@@ -149,7 +149,7 @@ def test_a_record_is_no_page_and_a_page_no_record() -> None:
     with pytest.raises((Damaged, UnsupportedFormat)):
         open_page(KEY, *forged(head, NOISE), LIMIT)
     with pytest.raises(Damaged):
-        envelope.open_head(seal_page(KEY, NONCE, NOISE)[1])
+        frame.open_head(seal_page(KEY, NONCE, NOISE)[1])
 
 
 @pytest.mark.parametrize("index", [3, 4, 5], ids=["format", "flags", "key id"])

@@ -23,7 +23,7 @@ from checkpoint import (
     Snapshot,
     StoreUnavailable,
 )
-from checkpoint.envelope import DIGEST_SIZE
+from checkpoint.frame import DIGEST_SIZE
 from checkpoint.record import Kind, read_header
 from checkpoint.store import Pruning, Store
 
@@ -277,7 +277,7 @@ async def test_a_lost_answer_is_found_out(place: Place, revision: int, becomes: 
 async def test_an_outage_is_told_and_the_next_try_does_it(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpoint._sync.rewriting.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint.waiting.sleep", lambda seconds: None)
     cp, hooks = hooked(place)
     states = await begin(cp)
     hooks.before["prune"] = [lose] * 100

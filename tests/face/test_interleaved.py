@@ -109,8 +109,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     async def pass_on(seconds: float) -> None:
         await Pause()
 
-    for module in ("commits", "engine", "maintenance", "rewriting"):
-        monkeypatch.setattr(f"checkpoint._async.{module}.async_sleep", pass_on)
+    monkeypatch.setattr("checkpoint.waiting.async_sleep", pass_on)
 
 
 @dataclass

@@ -449,7 +449,7 @@ async def test_a_save_that_comes_first_makes_the_prune_look_again(place: Place) 
 async def test_a_prune_that_always_loses_gives_up(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpoint._sync.maintenance.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint.waiting.sleep", lambda seconds: None)
     cp, store = hooked(place)
     await segments(cp, 2)
     theirs = place.rival()
@@ -530,7 +530,7 @@ async def test_a_prune_that_may_still_arrive_is_fenced_off(place: Place) -> None
 async def test_a_store_that_does_not_answer_is_told_as_that(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpoint._sync.maintenance.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint.waiting.sleep", lambda seconds: None)
     cp, store = hooked(place)
     await segments(cp, 2)
     store.before["prune"] = [lose] * 100

@@ -49,7 +49,7 @@ def objects(place: InMemoryObjects) -> Failing:
 
 @pytest.fixture
 def cp(objects: Failing, monkeypatch: pytest.MonkeyPatch) -> Checkpointer[dict[str, Any]]:
-    monkeypatch.setattr("checkpoint._sync.commits.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint.waiting.sleep", lambda seconds: None)
     monkeypatch.setattr("checkpoint.segment.MAX_PATCHES", 3)
     opened = checkpoint.open(ObjectStore(objects))
     for number in range(9):

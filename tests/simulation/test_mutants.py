@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from checkpoint import envelope
+from checkpoint import frame
 from checkpoint._async import commits, maintenance, pinning
 from checkpoint.ids import SessionKey
 from checkpoint.inmemory import InMemoryStore
@@ -157,5 +157,5 @@ def test_pages_that_are_written_after_their_head_are_found_out(
 
 
 def test_digests_that_are_not_looked_at_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(envelope, "digest", lambda *_: bytes(envelope.DIGEST_SIZE))
+    monkeypatch.setattr(frame, "digest", lambda *_: bytes(frame.DIGEST_SIZE))
     finds("damage not noticed", "wrong state", "wrong content", weather=Weather(rot=0.5))

@@ -73,8 +73,8 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     async def pass_on(seconds: float) -> None:
         await asyncio.sleep(0)
 
-    monkeypatch.setattr("checkpoint._sync.commits.sleep", lambda seconds: None)
-    monkeypatch.setattr("checkpoint._async.commits.async_sleep", pass_on)
+    monkeypatch.setattr("checkpoint.waiting.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint.waiting.async_sleep", pass_on)
 
 
 @pytest.fixture(autouse=True)

@@ -43,8 +43,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         made.append(seconds)
         await asyncio.sleep(0)
 
-    monkeypatch.setattr("checkpoint._sync.commits.sleep", made.append)
-    monkeypatch.setattr("checkpoint._async.commits.async_sleep", pass_on)
+    monkeypatch.setattr("checkpoint.waiting.sleep", made.append)
+    monkeypatch.setattr("checkpoint.waiting.async_sleep", pass_on)
     return made
 
 

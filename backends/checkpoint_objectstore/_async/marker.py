@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 from checkpoint.errors import NotAStore, StoreTooNew, StoreUnsafe
+from checkpoint.waiting import AsyncAttempts
 from checkpoint_objectstore.layout import MARKER
 from checkpoint_objectstore.objects import AsyncObjects
 
 _TEXT = b"agent-checkpoint objects "
 _LAYOUT = 1
-_TRIES = 20
 _TRIAL = b"agent-checkpoint trial "
 
 
@@ -27,7 +27,7 @@ async def check_place(objects: AsyncObjects) -> None:
         StoreError: it did not answer.
     """
     refused = ""
-    for _ in range(_TRIES):
+    async for _ in AsyncAttempts():
         marker = await objects.get(MARKER)
         if marker is not None and not marker.data.startswith(_TRIAL):
             _check_layout(marker.data)

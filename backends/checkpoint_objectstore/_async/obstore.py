@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from random import random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from checkpoint.errors import StoreUnavailable
-from checkpoint.waiting import async_sleep
+from checkpoint.waiting import AsyncAttempts
 from checkpoint_objectstore.names import END
 from checkpoint_objectstore.objects import Entry, Object
 from checkpoint_objectstore.obstore_client import Clients
@@ -30,7 +29,8 @@ T = TypeVar("T")
 _AT_ONCE = 16  # requests at the same time
 _BATCH = 1000  # keys that one request may delete
 _TRIES = 3
-_FIRST_PAUSE = 0.1  # seconds at most; doubled for each try
+_FIRST_PAUSE = 0.2  # seconds
+_LONGEST_PAUSE = 0.4
 
 
 class AsyncObstoreObjects:
@@ -253,25 +253,23 @@ class AsyncObstoreObjects:
         guarded: bool = False,
     ) -> T | Answer:
         """The result of a call that is tried a few times, or an answer of those expected."""
-        for attempt in range(_TRIES):
-            again = writes and attempt > 0
-            if attempt:
-                await async_sleep(_FIRST_PAUSE * 2**attempt * random())
+        again = False  # sent a second time, a write may be refused because of what the first did
+        async for left in AsyncAttempts(_TRIES, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE):
             try:
                 return await call()
             except BaseException as exc:
                 if not is_failure(exc):
                     raise
                 answer = answer_of(exc, self._bucket)
-                # Sent a second time, it may have been refused because of what the first did.
                 if answer is not None and expected(answer) and not again:
                     return answer
                 error = translated(exc, self._bucket, guarded=guarded)
                 passing = isinstance(error, StoreUnavailable) and (
                     answer is None or answer.is_failure
                 )
-                if not passing or attempt + 1 == _TRIES:
+                if not (passing and left):
                     raise (sent_twice(error) if again else error) from exc
+                again = writes
         raise AssertionError
 
     async def _at_once(

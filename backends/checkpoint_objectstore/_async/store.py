@@ -13,6 +13,7 @@ from checkpoint.errors import Damaged, StoreClosed, StoreError
 from checkpoint.ids import SessionKey
 from checkpoint.record import Record
 from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Segment
+from checkpoint.waiting import AsyncAttempts
 from checkpoint_objectstore._async.listing import list_sessions
 from checkpoint_objectstore._async.marker import check_place
 from checkpoint_objectstore._async.segments import list_records, list_segments
@@ -39,7 +40,6 @@ from checkpoint_objectstore.layout import (
 from checkpoint_objectstore.objects import AsyncObjects, Entry
 from checkpoint_objectstore.pruning import after_commit, after_pruning, touched
 
-_TRIES = 20
 _AT_ONCE = 16  # segments fetched at the same time
 
 
@@ -73,7 +73,7 @@ class AsyncObjectStore:
     async def read(
         self, key: SessionKey, revision: int | None = None, since: int = 0
     ) -> Segment | None:
-        for _ in range(_TRIES):
+        async for _ in AsyncAttempts():
             known = await self._head(key)
             if known is None:
                 return None
@@ -93,7 +93,7 @@ class AsyncObjectStore:
     async def heads(
         self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        for _ in range(_TRIES):
+        async for _ in AsyncAttempts():
             known = await self._head(key)
             if known is None:
                 return []

@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 
 from checkpoint.errors import NotAStore, StoreTooNew, StoreUnsafe
+from checkpoint.waiting import Attempts
 from checkpoint_objectstore.layout import MARKER
 from checkpoint_objectstore.objects import Objects
 
 _TEXT = b"agent-checkpoint objects "
 _LAYOUT = 1
-_TRIES = 20
 _TRIAL = b"agent-checkpoint trial "
 
 
@@ -29,7 +29,7 @@ def check_place(objects: Objects) -> None:
         StoreError: it did not answer.
     """
     refused = ""
-    for _ in range(_TRIES):
+    for _ in Attempts():
         marker = objects.get(MARKER)
         if marker is not None and not marker.data.startswith(_TRIAL):
             _check_layout(marker.data)

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Mapping, Sequence
-from random import random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from checkpoint.errors import StoreUnavailable
-from checkpoint.waiting import sleep
+from checkpoint.waiting import Attempts
 from checkpoint_objectstore.names import END
 from checkpoint_objectstore.objects import Entry, Object
 from checkpoint_objectstore.obstore_client import Clients
@@ -32,7 +31,8 @@ T = TypeVar("T")
 _AT_ONCE = 16  # requests at the same time
 _BATCH = 1000  # keys that one request may delete
 _TRIES = 3
-_FIRST_PAUSE = 0.1  # seconds at most; doubled for each try
+_FIRST_PAUSE = 0.2  # seconds
+_LONGEST_PAUSE = 0.4
 
 
 class ObstoreObjects:
@@ -253,25 +253,23 @@ class ObstoreObjects:
         guarded: bool = False,
     ) -> T | Answer:
         """The result of a call that is tried a few times, or an answer of those expected."""
-        for attempt in range(_TRIES):
-            again = writes and attempt > 0
-            if attempt:
-                sleep(_FIRST_PAUSE * 2**attempt * random())
+        again = False  # sent a second time, a write may be refused because of what the first did
+        for left in Attempts(_TRIES, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE):
             try:
                 return call()
             except BaseException as exc:
                 if not is_failure(exc):
                     raise
                 answer = answer_of(exc, self._bucket)
-                # Sent a second time, it may have been refused because of what the first did.
                 if answer is not None and expected(answer) and not again:
                     return answer
                 error = translated(exc, self._bucket, guarded=guarded)
                 passing = isinstance(error, StoreUnavailable) and (
                     answer is None or answer.is_failure
                 )
-                if not passing or attempt + 1 == _TRIES:
+                if not (passing and left):
                     raise (sent_twice(error) if again else error) from exc
+                again = writes
         raise AssertionError
 
     def _at_once(self, call: Callable[[str], T], keys: Sequence[str]) -> builtins.list[T]:

@@ -15,6 +15,7 @@ from checkpoint.errors import Damaged, StoreClosed, StoreError
 from checkpoint.ids import SessionKey
 from checkpoint.record import Record
 from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Segment
+from checkpoint.waiting import Attempts
 from checkpoint_objectstore._sync.listing import list_sessions
 from checkpoint_objectstore._sync.marker import check_place
 from checkpoint_objectstore._sync.segments import list_records, list_segments
@@ -41,7 +42,6 @@ from checkpoint_objectstore.layout import (
 from checkpoint_objectstore.objects import Entry, Objects
 from checkpoint_objectstore.pruning import after_commit, after_pruning, touched
 
-_TRIES = 20
 _AT_ONCE = 16  # segments fetched at the same time
 
 
@@ -73,7 +73,7 @@ class ObjectStore:
     # --- reading ---------------------------------------------------------------------------------
 
     def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        for _ in range(_TRIES):
+        for _ in Attempts():
             known = self._head(key)
             if known is None:
                 return None
@@ -93,7 +93,7 @@ class ObjectStore:
     def heads(
         self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        for _ in range(_TRIES):
+        for _ in Attempts():
             known = self._head(key)
             if known is None:
                 return []

@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoint import Damaged, StateTooLarge, UnsupportedFormat, Writer, envelope
+from checkpoint import Damaged, StateTooLarge, UnsupportedFormat, Writer, frame
 from checkpoint.bodies import DOCUMENT, FIELDS, OPERATIONS
 from checkpoint.codec import encode
 from checkpoint.ids import SessionKey
@@ -53,8 +53,8 @@ def loaded(records: list[Record]) -> Baseline:
 
 def forged(body: bytes, *, compressed: bool, kind: Kind = Kind.BASE) -> Record:
     """A record with any body and the digest it needs: made by who knows the format."""
-    head = envelope.seal_head(header_to_map(header(kind=kind)), compressed=compressed)
-    return Record(1, head, body + envelope.digest(KEY, b"", head, body))
+    head = frame.seal_head(header_to_map(header(kind=kind)), int(compressed))
+    return Record(1, head, body + frame.digest(KEY, b"", head, body))
 
 
 @contextmanager
@@ -140,14 +140,14 @@ def test_a_header_reads_back(
         source=source,
         recent=tuple(recent),
     )
-    head = envelope.seal_head(header_to_map(sealed), compressed=True)
+    head = frame.seal_head(header_to_map(sealed), frame.COMPRESSED)
     assert read_header(Record(revision, head, b"")) == (sealed, True)
 
 
 def test_a_header_without_its_optional_fields_has_their_defaults() -> None:
     sealed = header(parent_revision=0)
     assert header_to_map(sealed).keys() == {1, 2, 3, 4, 5, 6}
-    head = envelope.seal_head(header_to_map(sealed), compressed=False)
+    head = frame.seal_head(header_to_map(sealed), 0)
     assert read_header(Record(1, head, b"")) == (sealed, False)
 
 
@@ -204,7 +204,7 @@ def test_an_anchor_that_is_none_of_the_pages_before_it_is_damage(back: list[Any]
 
     def stored(back: list[Any]) -> Record:
         head = header_to_map(header()) | {14: [[1, None, ids, back]]}
-        return Record(1, envelope.seal_head(head, compressed=False), b"")
+        return Record(1, frame.seal_head(head, 0), b"")
 
     sound = read_header(stored([0, *range(1, len(back))]))[0].pages
     assert [page.anchor for page in sound] == [None, *[sound[0]] * (len(back) - 1)]
@@ -337,7 +337,7 @@ def test_all_bodies_of_a_segment_together_are_bounded() -> None:
 @pytest.mark.parametrize("number", [3, 8, 9], ids=["write id", "parent's write id", "digest"])
 def test_a_header_with_a_number_for_bytes_is_refused_before_allocation(number: int) -> None:
     stored = header_to_map(header()) | {number: 1_000_000_000}
-    head = envelope.seal_head(stored, compressed=False)
+    head = frame.seal_head(stored, 0)
     with little_memory(), pytest.raises(Damaged):
         read_header(Record(1, head, b""))
 
@@ -353,7 +353,7 @@ _junk = st.recursive(
 @given(st.dictionaries(st.integers(0, 14), _junk))
 def test_a_header_of_anything_is_refused_in_our_words(stored: dict[int, Any]) -> None:
     whole = header_to_map(header()) | stored
-    head = envelope.seal_head(whole, compressed=False)
+    head = frame.seal_head(whole, 0)
     with suppress(Damaged, UnsupportedFormat):  # some are headers
         read_header(Record(1, head, b""))
 
