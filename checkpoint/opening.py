@@ -9,7 +9,8 @@ from checkpoint.cache import CACHE_BYTES, Cache
 from checkpoint.errors import InvalidOption
 from checkpoint.ids import check_id
 from checkpoint.keywatch import KeyWatch
-from checkpoint.options import MAX_BYTES, Adapter, Options
+from checkpoint.limits import MAX_BYTES, Limits
+from checkpoint.options import Adapter, Options
 from checkpoint.registry import open_async_store, open_store, redact
 from checkpoint.retention import Retention
 from checkpoint.schema import DictSchema, ModelSchema
@@ -261,7 +262,7 @@ def _options(
         schema=of,
         namespace=check_id(namespace, "namespace"),
         replica=check_id(replica, "replica name") if replica else "",
-        max_bytes=max_bytes,
+        limits=Limits(max_bytes),
         adapter=Adapter(capture, build) if capture and build else None,
         watch=KeyWatch(),
         cache=Cache(cache_bytes, of.memories),

@@ -9,14 +9,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from checkpoint.cache import Cache
 from checkpoint.keywatch import KeyWatch
+from checkpoint.limits import Limits
 from checkpoint.record import Writer
 from checkpoint.retention import Retention
 from checkpoint.schema import Schema
 
 S = TypeVar("S")
-
-MAX_BYTES = 64 * 1024 * 1024
-"""Default limit for an encoded state, in bytes."""
 
 
 def now() -> int:
@@ -39,7 +37,7 @@ class Options(NamedTuple, Generic[S]):
         schema: what the states are instances of.
         namespace: the namespace of all its sessions.
         replica: name of this writer, noted in what it saves.
-        max_bytes: limit for an encoded state.
+        limits: what it reads and writes at most.
         adapter: for live agents; None when the state is what callers work with.
         watch: notices session ids that are never seen again.
         cache: what was read or written last.
@@ -51,7 +49,7 @@ class Options(NamedTuple, Generic[S]):
     schema: Schema[S]
     namespace: str
     replica: str
-    max_bytes: int
+    limits: Limits
     adapter: Adapter | None
     watch: KeyWatch
     cache: Cache

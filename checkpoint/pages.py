@@ -62,13 +62,13 @@ def seal_page(
 
 
 def open_page(
-    owner: SessionKey, id: bytes, data: bytes, max_bytes: int, anchor: bytes = b""
+    owner: SessionKey, id: bytes, data: bytes, max_size: int, anchor: bytes = b""
 ) -> bytes:
     """What was sealed into a page.
 
     Args:
         anchor: what is in the page that this one was compressed against.
-        max_bytes: the most that it may have when decompressed.
+        max_size: bytes that it may have when decompressed.
 
     Raises:
         Damaged: these are not the bytes that were stored under this id.
@@ -80,7 +80,7 @@ def open_page(
         raise Damaged(f"page {id.hex()} is not what was stored: its digest does not match")
     flags = frame.flags_of(head, frame.PAGE, f"page {id.hex()}")
     size = frame.unpacked_size(body, flags)
-    if size > max_bytes:
+    if size > max_size:
         raise StateTooLarge(
             f"page {id.hex()} and what was read before it exceed the limit for a state; restore "
             f"with window=, or open the store with a larger max_bytes if it is trusted"

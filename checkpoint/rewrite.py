@@ -10,12 +10,13 @@ from checkpoint.codec import decode
 from checkpoint.diff import applied
 from checkpoint.errors import Damaged
 from checkpoint.ids import SessionKey
+from checkpoint.limits import Limits
 from checkpoint.record import Kind, Record, read_header
 from checkpoint.segment import Baseline, read, seal
 
 
 def sealed_anew(
-    key: SessionKey, records: Sequence[Record], gone: Baseline, max_bytes: int
+    key: SessionKey, records: Sequence[Record], gone: Baseline, limits: Limits
 ) -> list[Record]:
     """The records after a revision of a segment, as a segment of their own.
 
@@ -32,8 +33,8 @@ def sealed_anew(
     place = gone.header.revision - records[0].revision + 1
     if place == len(records):
         return []
-    before = read(key, records[:place], max_bytes)
-    first, *patches = read(key, records[place:], max_bytes, after=before.tip).patches
+    before = read(key, records[:place], limits)
+    first, *patches = read(key, records[place:], limits, after=before.tip).patches
     document = _document(before.base, [*before.patches, first], gone)
     body, named = base_body(document, gone.fields, first.result)
     # States of this segment that are saved later may name its big values again.
@@ -44,11 +45,11 @@ def sealed_anew(
         parent_digest=before.tip.digest,
         pages=(*named, *more),
     )
-    record, tip = seal(key, header, body, before.tip, max_bytes)
+    record, tip = seal(key, header, body, before.tip, limits)
     sealed = [record]
     for patch, old in zip(patches, records[place + 1 :], strict=True):
         body, _ = patch_body(patch.build({}), patch.result)
-        record, tip = seal(key, read_header(old)[0], body, tip, max_bytes)
+        record, tip = seal(key, read_header(old)[0], body, tip, limits)
         sealed.append(record)
     return sealed
 

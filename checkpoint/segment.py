@@ -20,6 +20,7 @@ from checkpoint.errors import CheckpointError, Damaged, InvalidState, StateTooLa
 from checkpoint.frame import DIGEST_SIZE
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, Pages
+from checkpoint.limits import MIN_RAW_BYTES, RAW_PER_BASE, Limits
 from checkpoint.pages import PageData
 from checkpoint.record import (
     Header,
@@ -46,8 +47,6 @@ _SHARE_PREFIX = 8  # patches that are compressed against the same prefix
 MAX_PATCHES = 96
 _PATCH_BYTES_PER_BASE = 2
 _MIN_PATCH_BYTES = 16 * 1024
-_RAW_PER_BASE = 8
-_MIN_RAW_BYTES = 128 * 1024
 
 _PATCH = Kind.PATCH
 _NO_RECORDS = "the head names a segment of which no record is there"
@@ -86,9 +85,9 @@ class Tip(NamedTuple):
         """
         return (
             self.patches <= MAX_PATCHES
-            and self.patch_raw - before.patch_raw <= max(_MIN_RAW_BYTES, self.base_raw)
+            and self.patch_raw - before.patch_raw <= max(MIN_RAW_BYTES, self.base_raw)
             and self.patch_bytes <= max(_MIN_PATCH_BYTES, _PATCH_BYTES_PER_BASE * self.base_bytes)
-            and self.patch_raw <= max(_MIN_RAW_BYTES, _RAW_PER_BASE * self.base_raw)
+            and self.patch_raw <= max(MIN_RAW_BYTES, RAW_PER_BASE * self.base_raw)
         )
 
 
@@ -184,7 +183,7 @@ class Baseline(NamedTuple):
 
 
 def seal(
-    key: SessionKey, header: Header, body: dict[int, Any], tip: Tip | None, max_bytes: int
+    key: SessionKey, header: Header, body: dict[int, Any], tip: Tip | None, limits: Limits
 ) -> tuple[Record, Tip]:
     """Seal one record; return it, and the tip after it.
 
@@ -192,7 +191,7 @@ def seal(
 
     Raises:
         TypeError, ValueError: the body cannot be encoded.
-        StateTooLarge: no reader with the limit ``max_bytes`` could read it back.
+        StateTooLarge: no reader with these limits could read it back.
     """
     raw = encode(body) if body else b""
     follows = tip if header.kind is Kind.PATCH else None
@@ -207,7 +206,7 @@ def seal(
     end = _End(follows)
     if follows is None:
         try:
-            end.check_size(len(raw), max_bytes)
+            end.check_size(len(raw), limits)
         except StateTooLarge as exc:
             exc.at(key)
             raise
@@ -225,12 +224,11 @@ def _remembered(kind: Kind, tip: Tip) -> tuple[Recent, ...]:
 
 
 def read(
-    key: SessionKey, records: Sequence[Record], max_bytes: int, after: Tip | None = None
+    key: SessionKey, records: Sequence[Record], limits: Limits, after: Tip | None = None
 ) -> Stored:
     """Verify and read a segment: its base and the patches up to the last record given.
 
     Args:
-        max_bytes: the largest document to read.
         after: the tip that the records follow, for the rest of a segment read before.
 
     Raises:
@@ -245,7 +243,7 @@ def read(
     bodies = [] if after is None else [Body()]
     for record in records:
         try:
-            bodies.append(end.read(key, record, max_bytes))
+            bodies.append(end.read(key, record, limits))
         except MissingTimeZone as exc:
             raise InvalidState(str(exc)).at(key, record.revision) from exc
         except DecodeError as exc:
@@ -307,7 +305,7 @@ class _End:
         self._patches = tip.patches if tip else 0
         self._context: ZstdDecompressor | None = None  # of the prefix
 
-    def read(self, key: SessionKey, record: Record, max_bytes: int) -> Body:
+    def read(self, key: SessionKey, record: Record, limits: Limits) -> Body:
         """Verify the next record, and add it; its body."""
         header, flags = read_header(record)
         before = self._header
@@ -323,27 +321,16 @@ class _End:
                 "changed, cut short, or written for another session"
             )
         size = frame.unpacked_size(stored, flags)
-        self.check_size(size, max_bytes)
+        self.check_size(size, limits)
         self._context = self._context or decompressor(self._prefix)
         raw = frame.unpack(stored, flags, size, self._context)
         body = read_body(header.kind, raw, header.pages)
         self.add(header, record, raw, body.result)
         return body
 
-    def check_size(self, raw_size: int, max_bytes: int) -> None:
-        """Raise StateTooLarge if a reader with this limit would have to refuse the segment.
-
-        Args:
-            raw_size: of the body that is to follow.
-            max_bytes: the largest encoded document; a body may hold a result of that size too.
-        """
-        most = 2 * max_bytes + _MIN_RAW_BYTES
-        total = raw_size + self._base_raw + self._patch_raw
-        if raw_size > most or total > (1 + _RAW_PER_BASE) * most:
-            raise StateTooLarge(
-                f"the stored state has bodies of {total} bytes, too many for the limit of "
-                f"{max_bytes}; open the store with a larger max_bytes if it is trusted"
-            )
+    def check_size(self, raw_size: int, limits: Limits) -> None:
+        """Raise StateTooLarge if a body of this size would make the segment too large."""
+        limits.check_segment(raw_size, raw_size + self._base_raw + self._patch_raw)
 
     def add(self, header: Header, record: Record, raw: bytes, result: dict[int, Any]) -> None:
         """Add a record; ``result`` is that of its turn."""

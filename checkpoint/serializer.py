@@ -26,6 +26,7 @@ from checkpoint.fidelity import Difference, difference, unencodable
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems, PageRun, Pages, is_same, list_at, value_at
 from checkpoint.lazy import Undecodable
+from checkpoint.limits import Limits
 from checkpoint.pages import NONCE_SIZE
 from checkpoint.paginate import Paginator
 from checkpoint.paths import format_path
@@ -112,7 +113,7 @@ def plan(
     known: Baseline,
     tip: Tip | None,
     result: dict[int, Any] | None = None,
-    max_bytes: int,
+    limits: Limits,
     without: Collection[bytes] = (),
 ) -> Draft | None:
     """Plan the save of a state.
@@ -122,7 +123,6 @@ def plan(
         known: the revision that the state came from.
         tip: the segment to go on: that of the revision, or for a branch, that of the head.
         result: ``{RESULT: value}`` to keep what the turn returned.
-        max_bytes: limit for the encoded document.
         without: see :class:`checkpoint.paginate.Paginator`, which may raise ``AnchorNeeded``.
 
     Returns:
@@ -130,11 +130,11 @@ def plan(
 
     Raises:
         NotSerializable: a value would not come back as it is; its path is named.
-        StateTooLarge: the encoded document exceeds ``max_bytes``.
+        StateTooLarge: the encoded document exceeds the limit.
     """
-    result = _proven_result(key, result or {}, max_bytes)
+    result = _proven_result(key, result or {}, limits)
     dumped, encoded, nodes = _encoded(key, schema, state, known)
-    _check_size(key, "state", _size(encoded, nodes, known, max_bytes), max_bytes)
+    _check_size(key, "state", _size(encoded, nodes, known, limits), limits)
     memories = _prove(key, schema, state, dumped, encoded, nodes)
     try:
         operations = standalone(
@@ -149,7 +149,7 @@ def plan(
         return None
     may_patch = tip is known.tip and known.saved and known.saved.schema == schema.id
     changes = operations if may_patch else None
-    return seal_save(key, header, wanted, changes, memories, tip, max_bytes, without)
+    return seal_save(key, header, wanted, changes, memories, tip, limits, without)
 
 
 def seal_save(
@@ -159,7 +159,7 @@ def seal_save(
     operations: Patch | None,
     memories: Sequence[tuple[Path, NewItems]],
     tip: Tip | None,
-    max_bytes: int,
+    limits: Limits,
     without: Collection[bytes] = (),
 ) -> Draft:
     """Seal a save on a tip, as a patch where it can be one and is worth it, or as a base.
@@ -173,7 +173,7 @@ def seal_save(
     if tip is not None and operations is not None:
         body, named = patch_body(operations, wanted.result)
         if not named:
-            patch, end = seal(key, header._replace(kind=Kind.PATCH), body, tip, max_bytes)
+            patch, end = seal(key, header._replace(kind=Kind.PATCH), body, tip, limits)
             if end.is_worth_keeping(tip):
                 return Draft(patch, tip.header.write_id, wanted._replace(tip=end), {}, *sealed_from)
     # Not the write's id alone: sealed again in another epoch, its pages are others.
@@ -188,7 +188,7 @@ def seal_save(
     )
     document, stored = pages.lay(wanted.document)
     body, named = base_body(stored, wanted.fields, wanted.result)
-    record, end = seal(key, header._replace(pages=named), body, tip, max_bytes)
+    record, end = seal(key, header._replace(pages=named), body, tip, limits)
     after = wanted.with_document(
         document, tip=end, pages=wanted.pages | pages.made, spilled=tuple(pages.spilled)
     )
@@ -238,7 +238,7 @@ def owned_by(owner: SessionKey, known: Baseline) -> Baseline:
 
 def seal_tombstone(key: SessionKey, header: Header, tip: Tip) -> Draft:
     """Seal the end of a session: no document, only the ring of recent writes."""
-    record, end = seal(key, header._replace(kind=Kind.TOMBSTONE), {}, tip, max_bytes=0)
+    record, end = seal(key, header._replace(kind=Kind.TOMBSTONE), {}, tip, Limits())
     return Draft(record, tip.header.write_id, Baseline(end))
 
 
@@ -286,23 +286,23 @@ def _encoded(
         raise _not_serializable(key, found) from exc
 
 
-def _size(encoded: bytes, nodes: Sequence[NewItems], known: Baseline, max_bytes: int) -> int:
+def _size(encoded: bytes, nodes: Sequence[NewItems], known: Baseline, limits: Limits) -> int:
     """Encoded bytes of a state, or of what is loaded of it."""
     new = len(encoded) + sum([node.size() for node in nodes])
     tip = known.tip
     at_most = new + (tip.base_raw + tip.patch_raw if tip else 0)
     at_most += sum([len(page.raw) for page in known.pages.values()])
-    if at_most <= max_bytes:  # nearly always: no need to look closer
+    if at_most <= limits.max_bytes:  # nearly always: no need to look closer
         return at_most
     return new + sum(node.items.size_left() for node in nodes if node.items)  # type: ignore[no-any-return]
 
 
-def _check_size(key: SessionKey, what: str, size: int, max_bytes: int) -> None:
-    if size > max_bytes:
-        raise StateTooLarge(
-            f"the {what} has {size} bytes encoded, over the limit of {max_bytes}; nothing "
-            f"was written. Trim it, or open the store with a larger max_bytes"
-        ).at(key)
+def _check_size(key: SessionKey, what: str, size: int, limits: Limits) -> None:
+    try:
+        limits.check_value(what, size)
+    except StateTooLarge as exc:
+        exc.at(key)
+        raise
 
 
 def _prove(
@@ -356,7 +356,7 @@ def _taken(schema: Schema[S], state: S, dumped: Any) -> list[tuple[Path, NewItem
     ]
 
 
-def _proven_result(key: SessionKey, result: dict[int, Any], max_bytes: int) -> dict[int, Any]:
+def _proven_result(key: SessionKey, result: dict[int, Any], limits: Limits) -> dict[int, Any]:
     """A result as it will come back: a copy, as its caller may go on to change it."""
     proven = {}
     for number, value in result.items():
@@ -370,7 +370,7 @@ def _proven_result(key: SessionKey, result: dict[int, Any], max_bytes: int) -> d
             raise _not_serializable(key, found) from exc
         if found:
             raise _not_serializable(key, found)
-        _check_size(key, "result", len(encoded), max_bytes)
+        _check_size(key, "result", len(encoded), limits)
     return proven
 
 

@@ -179,9 +179,9 @@ class AsyncEngine(AsyncLoader[S]):
         if header.parent_write_id not in (b"", draft.guard):  # a branch
             # Its pages are safe as in _head_for_branch, if its parent was not what was taken out.
             await self.load(key, header.parent_revision)
-        limit = self.options.max_bytes
+        limits = self.options.limits
         operations, memories = draft.operations, draft.memories
-        seal = partial(seal_save, key, header, wanted, operations, memories, tip, limit)
+        seal = partial(seal_save, key, header, wanted, operations, memories, tip, limits)
         return await self._anchored(key, tip, wanted, seal)
 
     async def _anchored(
@@ -245,7 +245,7 @@ class AsyncEngine(AsyncLoader[S]):
             known=known,
             tip=tip,
             result=result,
-            max_bytes=self.options.max_bytes,
+            limits=self.options.limits,
             without=without,
         )
 
@@ -280,8 +280,8 @@ class AsyncEngine(AsyncLoader[S]):
         header = self.header(tip, source=source)._replace(schema=loaded.header.schema)
         if source[0] != key.session_id:
             loaded = owned_by(SessionKey(key.namespace, source[0]), loaded)
-        limit = self.options.max_bytes
-        seal = partial(seal_save, key, header, loaded._replace(result={}), None, (), tip, limit)
+        limits = self.options.limits
+        seal = partial(seal_save, key, header, loaded._replace(result={}), None, (), tip, limits)
         draft = await self._anchored(key, tip, loaded, seal)
         await self._send(key, draft)
         return Snapshot.of(*key, draft.tip.header)

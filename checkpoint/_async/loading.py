@@ -74,7 +74,7 @@ class AsyncLoader(Generic[S]):
         """A revision by its number, or the newest, from the cache if it is there still."""
         cache = self.options.cache
         known = cache.get(key) if revision is None else None
-        loaded = await load(self.store, key, revision, self.options.max_bytes, known)
+        loaded = await load(self.store, key, revision, self.options.limits, known)
         if revision is None and loaded is not known:
             cache.put(key, loaded) if loaded else cache.drop(key)
         return loaded
@@ -97,8 +97,8 @@ class AsyncLoader(Generic[S]):
         refs: Sequence[PageRef],
         pages: dict[bytes, PageData],
     ) -> None:
-        limit, revision = self.options.max_bytes, known.header.revision
-        await fetch(self.store, key, refs, pages, limit, revision, known.end.epoch)
+        limits, revision = self.options.limits, known.header.revision
+        await fetch(self.store, key, refs, pages, limits, revision, known.end.epoch)
 
     async def tip(self, key: SessionKey) -> Tip | None:
         """What is at the head; None when there never was a session.
@@ -109,7 +109,7 @@ class AsyncLoader(Generic[S]):
         if (segment := await self.store.read(key)) is None:
             return None
         try:
-            found = read(key, segment.records, self.options.max_bytes).tip
+            found = read(key, segment.records, self.options.limits).tip
         except (Damaged, InvalidState, StateTooLarge):
             return survey(key, segment)
         return found._replace(epoch=segment.head.epoch)

@@ -312,7 +312,7 @@ async def _end_unborn(
     if done.dry_run:
         return _with_pages(done, pages)
     header = engine.header(None)._replace(kind=Kind.TOMBSTONE)
-    record, _ = seal(key, header, {}, None, 0)
+    record, _ = seal(key, header, {}, None, engine.options.limits)
     number, write_id = header.revision, header.write_id
     head = Head(number, write_id, base=number, saved_at=header.saved_at, deleted=True)
     if not await engine.store.commit(key, Commit(None, head, record)):

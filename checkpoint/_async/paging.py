@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from checkpoint.errors import CheckpointError, Damaged
 from checkpoint.ids import SessionKey
+from checkpoint.limits import Limits
 from checkpoint.pages import PageData, open_page
 from checkpoint.record import PageRef
 from checkpoint.store import AsyncStore
@@ -20,7 +21,7 @@ async def fetch(
     key: SessionKey,
     refs: Sequence[PageRef],
     pages: dict[bytes, PageData],
-    max_bytes: int,
+    limits: Limits,
     revision: int,
     epoch: int,
 ) -> None:
@@ -28,7 +29,6 @@ async def fetch(
 
     Args:
         refs: the pages; the anchor of each is there, or before it.
-        max_bytes: the most that they all may have.
         revision: the revision that needs them.
         epoch: of the session's head when it was read.
 
@@ -43,7 +43,7 @@ async def fetch(
             # The first of one id: equal pages of one write may have two anchors.
             wanted.setdefault(ref.owner or key, {}).setdefault(ref.id, ref)
     at_hand = {ref.id: len(pages[ref.id].raw) for ref in refs if ref.id in pages}
-    left = max_bytes - sum(at_hand.values())
+    left = limits.max_bytes - sum(at_hand.values())
     for owner, of_owner in wanted.items():
         found = await store.pages(owner, list(of_owner))
         for id, ref in of_owner.items():

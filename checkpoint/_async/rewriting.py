@@ -56,7 +56,7 @@ async def delete_revision(engine: AsyncEngine[Any], key: SessionKey, revision: i
         records = await _segment(engine, key, revision, bases, head)
         if records is None:
             continue
-        anew = sealed_anew(key, records, gone, engine.options.max_bytes)
+        anew = sealed_anew(key, records, gone, engine.options.limits)
         try:
             was_sent = True
             if await engine.store.prune(key, _pruning(head, revision, anew)):

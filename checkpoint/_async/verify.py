@@ -72,7 +72,7 @@ class _Check:
     def __init__(self, engine: AsyncEngine[Any], key: SessionKey, head: Head) -> None:
         self.found: list[Problem] = []
         self._store = engine.store
-        self._max_bytes = engine.options.max_bytes
+        self._limits = engine.options.limits
         self._key = key
         self._head = head
         self._named: dict[PageRef, list[tuple[int, int]]] = {}  # and the revisions that may need it
@@ -134,7 +134,7 @@ class _Check:
         try:
             for page in read_header(records[0])[0].pages:
                 self._named.setdefault(page, []).append((first, last))
-            stored = read(self._key, records, self._max_bytes)
+            stored = read(self._key, records, self._limits)
             spilled = stored.base.spilled()
             pages = {ref.id: page for ref, page in (await self._fetch(spilled)).items()}
             if all(ref.id in pages for ref in spilled):  # else that is told below
@@ -175,7 +175,9 @@ class _Check:
                         raise Damaged(f"page {ref.id.hex()} is missing")
                     if ref.anchor is None or ref.anchor in anchors:
                         anchor = anchors[ref.anchor].raw if ref.anchor else b""
-                        raw = open_page(owner, ref.id, found[ref.id], self._max_bytes, anchor)
+                        raw = open_page(
+                            owner, ref.id, found[ref.id], self._limits.max_bytes, anchor
+                        )
                         pages[ref] = PageData(raw)
                 except _UNUSABLE as exc:
                     if tell:

@@ -20,6 +20,7 @@ from checkpoint.errors import (
     UnsupportedFormat,
 )
 from checkpoint.ids import SessionKey
+from checkpoint.limits import Limits
 from checkpoint.pages import PageData
 from checkpoint.record import Header, Kind, read_header
 from checkpoint.segment import Baseline, Tip, read, survey
@@ -41,7 +42,7 @@ def load(
     store: Store,
     key: SessionKey,
     revision: int | None,
-    max_bytes: int,
+    limits: Limits,
     known: Baseline | None = None,
 ) -> Baseline | None:
     """Read and verify a revision (the newest, if None); None when there never was a session.
@@ -59,10 +60,10 @@ def load(
     if segment is None:
         return None
     if known is not None:
-        if (newer := _newer(key, segment, known, max_bytes)) is not None:
+        if (newer := _newer(key, segment, known, limits)) is not None:
             return newer
         if not segment.records or segment.records[0].revision != segment.head.base:
-            return load(store, key, revision, max_bytes)  # only part of it was sent
+            return load(store, key, revision, limits)  # only part of it was sent
     head = segment.head
     if revision is not None and not segment.records:
         if head.deleted:
@@ -72,7 +73,7 @@ def load(
         raise RevisionNotFound(f"there is no such revision; the newest is {head.revision}").at(
             key, revision
         )
-    stored = read(key, segment.records, max_bytes)
+    stored = read(key, segment.records, limits)
     if stored.tip.header.kind is Kind.TOMBSTONE and stored.tip.header.revision != head.revision:
         raise RevisionPruned("the session was deleted at this revision, and created anew later").at(
             key, revision
@@ -81,14 +82,14 @@ def load(
     pages: dict[bytes, PageData] = {}
     try:
         number = stored.tip.header.revision
-        fetch(store, key, stored.base.spilled(), pages, max_bytes, number, head.epoch)
+        fetch(store, key, stored.base.spilled(), pages, limits, number, head.epoch)
     except PagesGone:
-        return load(store, key, revision, max_bytes)
+        return load(store, key, revision, limits)
     loaded = stored.build(key, pages)
     return loaded._replace(tip=loaded.end._replace(epoch=head.epoch))
 
 
-def _newer(key: SessionKey, segment: Segment, known: Baseline, max_bytes: int) -> Baseline | None:
+def _newer(key: SessionKey, segment: Segment, known: Baseline, limits: Limits) -> Baseline | None:
     """What was known, with the records sent after it; None when they do not go on from it."""
     head, tip = segment.head, known.end
     if head.epoch != tip.epoch:  # its records may have been written anew
@@ -99,7 +100,7 @@ def _newer(key: SessionKey, segment: Segment, known: Baseline, max_bytes: int) -
     if first != tip.header.revision + 1 or head.base != tip.header.revision - tip.patches:
         return None
     try:
-        stored = read(key, segment.records, max_bytes, after=tip)
+        stored = read(key, segment.records, limits, after=tip)
         _check_place(key, segment, stored.tip.header, None)
         loaded = stored.build_on(key, known)
     except Damaged:  # not the segment that was known: the whole of it tells

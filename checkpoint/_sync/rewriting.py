@@ -58,7 +58,7 @@ def delete_revision(engine: Engine[Any], key: SessionKey, revision: int) -> Prun
         records = _segment(engine, key, revision, bases, head)
         if records is None:
             continue
-        anew = sealed_anew(key, records, gone, engine.options.max_bytes)
+        anew = sealed_anew(key, records, gone, engine.options.limits)
         try:
             was_sent = True
             if engine.store.prune(key, _pruning(head, revision, anew)):

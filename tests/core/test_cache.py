@@ -10,6 +10,7 @@ import pytest
 from checkpoint.bodies import base_body
 from checkpoint.cache import Cache
 from checkpoint.ids import SessionKey
+from checkpoint.limits import Limits
 from checkpoint.pages import PageData
 from checkpoint.record import Header, Kind, PageRef, SchemaId, Writer
 from checkpoint.segment import Baseline, read, seal
@@ -23,8 +24,8 @@ def loaded(size: int, pages: dict[bytes, int] | None = None, spilled: bytes = b"
     """A session of a text of this size, and pages of these sizes; one may be of a big value."""
     body, _ = base_body({"text": "x" * size}, {}, {})
     header = Header(1, Kind.BASE, b"w" * 16, 0, Writer("host", 1), SchemaId("dict", 0))
-    record, _ = seal(key("any"), header, body, None, 10**9)
-    found = read(key("any"), [record], 10**9).build(key("any"), {})
+    record, _ = seal(key("any"), header, body, None, Limits(10**9))
+    found = read(key("any"), [record], Limits(10**9)).build(key("any"), {})
     refs = (PageRef(spilled, None, 1),) if spilled else ()
     made = {id: PageData(bytes(number)) for id, number in (pages or {}).items()}
     return found._replace(pages=made, spilled=refs)

@@ -16,13 +16,14 @@ from checkpoint import Damaged, StateTooLarge, UnsupportedFormat, Writer, frame
 from checkpoint.bodies import DOCUMENT, FIELDS, OPERATIONS
 from checkpoint.codec import encode
 from checkpoint.ids import SessionKey
+from checkpoint.limits import Limits
 from checkpoint.record import Header, Kind, Recent, Record, SchemaId, header_to_map, read_header
 from checkpoint.segment import MAX_PATCHES, RING, Baseline, Tip, read, seal
 
 from ..strategies import DICT_STATES, examples
 
 KEY = SessionKey("default", "user-42")
-LIMIT = 1_000_000
+LIMITS = Limits(1_000_000)
 
 
 def header(revision: int = 1, kind: Kind = Kind.BASE, **more: Any) -> Header:
@@ -38,7 +39,7 @@ def header(revision: int = 1, kind: Kind = Kind.BASE, **more: Any) -> Header:
 
 
 def sealed(header: Header, body: dict[int, Any], tip: Tip | None = None) -> tuple[Record, Tip]:
-    return seal(KEY, header, body, tip, LIMIT)
+    return seal(KEY, header, body, tip, LIMITS)
 
 
 def base_of(document: Any = None) -> dict[int, Any]:
@@ -48,7 +49,7 @@ def base_of(document: Any = None) -> dict[int, Any]:
 
 def loaded(records: list[Record]) -> Baseline:
     """What a segment is read as."""
-    return read(KEY, records, LIMIT).build(KEY, {})
+    return read(KEY, records, LIMITS).build(KEY, {})
 
 
 def forged(body: bytes, *, compressed: bool, kind: Kind = Kind.BASE) -> Record:
@@ -95,7 +96,7 @@ def test_every_revision_of_a_segment_reads_back(states: list[dict[Any, Any]]) ->
         found = loaded(records[:revision])
         assert encode(found.document) == encode(state)
         assert found.header.revision == revision
-    assert read(KEY, records, LIMIT).tip == tip
+    assert read(KEY, records, LIMITS).tip == tip
 
 
 _ids = st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable())
@@ -160,7 +161,7 @@ def test_a_new_segment_remembers_a_ring_of_writes_and_no_more() -> None:
     record, tip = sealed(header(RING + 9), base_of(), tip)
     ring = read_header(record)[0].recent
     assert [write.turn_id for write in ring] == [f"t{n}" for n in range(9, RING + 9)]
-    assert read(KEY, [record], LIMIT).tip == tip
+    assert read(KEY, [record], LIMITS).tip == tip
 
 
 def test_a_segment_ends_before_it_costs_more_than_a_new_base_of() -> None:
@@ -194,7 +195,7 @@ def test_patches_in_a_row_are_read_with_one_context(monkeypatch: pytest.MonkeyPa
         return made[-1]
 
     monkeypatch.setattr(zstandard, "ZstdDecompressor", counted)
-    assert read(KEY, records, LIMIT).tip == tip
+    assert read(KEY, records, LIMITS).tip == tip
     assert len(made) <= 80 / 8 + 2
 
 
@@ -228,7 +229,7 @@ def test_a_newer_format_is_told_apart_from_damage(index: int) -> None:
     head, body = forged(encode(base_of()), compressed=False)[1:]
     newer = head[:index] + b"\x02" + head[index + 1 :]
     with pytest.raises(UnsupportedFormat, match="newer agent-checkpoint") as caught:
-        read(KEY, [Record(1, newer, body)], LIMIT)
+        read(KEY, [Record(1, newer, body)], LIMITS)
     assert (caught.value.session_id, caught.value.revision) == ("user-42", 1)
 
 
@@ -239,13 +240,13 @@ def test_a_record_is_bound_to_its_session_and_namespace(key: SessionKey) -> None
     record, _ = sealed(header(), base_of())
     assert loaded([record]).document == {}
     with pytest.raises(Damaged, match="digest"):
-        read(key, [record], LIMIT)
+        read(key, [record], LIMITS)
 
 
 def test_a_namespace_and_an_id_are_not_joined_into_one() -> None:
-    record, _ = seal(SessionKey("ab", "c"), header(), base_of(), None, LIMIT)
+    record, _ = seal(SessionKey("ab", "c"), header(), base_of(), None, LIMITS)
     with pytest.raises(Damaged):
-        read(SessionKey("a", "bc"), [record], LIMIT)
+        read(SessionKey("a", "bc"), [record], LIMITS)
 
 
 # --- bodies that were made to do harm ------------------------------------------------------------
@@ -264,21 +265,21 @@ def frame_claiming(size: int) -> bytes:
 def test_a_frame_that_declares_a_huge_size_is_refused_before_allocation(size: int) -> None:
     assert zstandard.get_frame_parameters(frame_claiming(size)).content_size == size
     with little_memory(), pytest.raises(StateTooLarge, match="max_bytes"):
-        read(KEY, [forged(frame_claiming(size), compressed=True)], LIMIT)
+        read(KEY, [forged(frame_claiming(size), compressed=True)], LIMITS)
 
 
 def test_a_frame_that_is_a_bomb_and_says_so_is_refused_before_allocation() -> None:
     bomb = zstandard.ZstdCompressor(write_checksum=True).compress(bytes(100_000_000))
     assert len(bomb) < 20_000
     with little_memory(), pytest.raises(StateTooLarge):
-        read(KEY, [forged(bomb, compressed=True)], LIMIT)
+        read(KEY, [forged(bomb, compressed=True)], LIMITS)
 
 
 def test_a_frame_that_declares_no_size_is_refused_before_allocation() -> None:
     quiet = zstandard.ZstdCompressor(write_checksum=True, write_content_size=False)
     bomb = quiet.compress(bytes(100_000_000))
     with little_memory(), pytest.raises(Damaged, match="declares no size"):
-        read(KEY, [forged(bomb, compressed=True)], LIMIT)
+        read(KEY, [forged(bomb, compressed=True)], LIMITS)
 
 
 def test_a_frame_that_declares_less_than_it_holds_is_refused() -> None:
@@ -286,19 +287,19 @@ def test_a_frame_that_declares_less_than_it_holds_is_refused() -> None:
     at = bomb.index((100_000_000).to_bytes(4, "little"))
     bomb[at : at + 4] = (1000).to_bytes(4, "little")
     with little_memory(), pytest.raises(Damaged):
-        read(KEY, [forged(bytes(bomb), compressed=True)], LIMIT)
+        read(KEY, [forged(bytes(bomb), compressed=True)], LIMITS)
 
 
 def test_a_frame_that_declares_more_than_it_holds_is_refused() -> None:
     with pytest.raises(Damaged):
-        read(KEY, [forged(frame_claiming(1000), compressed=True)], LIMIT)
+        read(KEY, [forged(frame_claiming(1000), compressed=True)], LIMITS)
 
 
 def test_a_frame_without_a_checksum_is_refused() -> None:
     raw = encode(base_of())
     frame = zstandard.ZstdCompressor(write_checksum=False).compress(raw)
     with pytest.raises(Damaged, match="checksum"):
-        read(KEY, [forged(frame, compressed=True)], LIMIT)
+        read(KEY, [forged(frame, compressed=True)], LIMITS)
 
 
 @pytest.mark.parametrize("what", ["bytes", "frame"])
@@ -308,12 +309,14 @@ def test_what_follows_the_frame_is_refused(what: str) -> None:
     more = b"\0" if what == "bytes" else frame
     assert loaded([forged(frame, compressed=True)]).document == {}
     with pytest.raises(Damaged):
-        read(KEY, [forged(frame + more, compressed=True)], LIMIT)
+        read(KEY, [forged(frame + more, compressed=True)], LIMITS)
 
 
 def test_a_skippable_frame_is_refused() -> None:
     with pytest.raises(Damaged):
-        read(KEY, [forged(b"\x50\x2a\x4d\x18" + (8).to_bytes(4, "little"), compressed=True)], LIMIT)
+        read(
+            KEY, [forged(b"\x50\x2a\x4d\x18" + (8).to_bytes(4, "little"), compressed=True)], LIMITS
+        )
 
 
 def test_all_bodies_of_a_segment_together_are_bounded() -> None:
@@ -331,7 +334,7 @@ def test_all_bodies_of_a_segment_together_are_bounded() -> None:
         records.append(record)
     assert sum(len(record.body) for record in records) < 50_000
     with pytest.raises(StateTooLarge):
-        read(KEY, records, LIMIT)
+        read(KEY, records, LIMITS)
 
 
 @pytest.mark.parametrize("number", [3, 8, 9], ids=["write id", "parent's write id", "digest"])

@@ -10,6 +10,7 @@ import pytest
 import checkpoint
 from checkpoint.ids import SessionKey
 from checkpoint.inmemory import InMemoryStore
+from checkpoint.limits import Limits
 from checkpoint.segment import read
 
 from ..strategies import SOAK
@@ -66,7 +67,7 @@ def test_a_record_is_some_hundred_kilobytes_at_most(make: Any) -> None:
         assert segment is not None
         record = segment.records[-1]
         assert len(record.head) + len(record.body) < MOST, revision
-        tip = read(KEY, segment.records, 10**9).tip
+        tip = read(KEY, segment.records, Limits(10**9)).tip
         assert tip.base_raw + tip.patch_raw < MOST, revision
     listed = store.list_pages(KEY)
     assert sum(page.size for page in listed) > 200_000

@@ -20,6 +20,7 @@ from checkpoint import (
 )
 from checkpoint.bodies import OPERATIONS
 from checkpoint.diff import SET
+from checkpoint.limits import Limits
 from checkpoint.record import Record, read_header
 from checkpoint.segment import read, seal
 from checkpoint.store import Attachment, Commit, Page, Pruning, Store
@@ -203,9 +204,11 @@ async def test_a_patch_that_does_not_fit_is_told(cp: Dicts, store: Store) -> Non
     await begin(cp)
     segment = store.read(KEY)
     assert segment is not None
-    tip = read(KEY, segment.records, 10**6).tip
+    tip = read(KEY, segment.records, Limits(10**6)).tip
     header = tip.header._replace(revision=10, write_id=b"w" * 16)
-    record, _ = seal(KEY, header, {OPERATIONS: [[SET, ["nothing", "there"], 1]]}, tip, 10**6)
+    record, _ = seal(
+        KEY, header, {OPERATIONS: [[SET, ["nothing", "there"], 1]]}, tip, Limits(10**6)
+    )
     head = segment.head._replace(revision=10, write_id=header.write_id)
     assert store.commit(KEY, Commit(segment.head.write_id, head, record))
     (problem,) = await cp.verify("user-42")

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from checkpoint import AgentState, AsyncCheckpointer, Memory
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, list_at
+from checkpoint.limits import Limits
 from checkpoint.segment import read
 
 from .faces import Place
@@ -79,7 +80,7 @@ def layout(place: Place) -> ItemList:
     key = SessionKey("default", SESSION)
     segment = place._store().read(key)
     assert segment is not None
-    document = read(key, segment.records, 10**9).build(key, {}).document
+    document = read(key, segment.records, Limits(10**9)).build(key, {}).document
     items = list_at(document, ("memory",))
     assert items is not None
     return items

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from checkpoint._async.checkpointer import AsyncCheckpointer
 from checkpoint.cache import CACHE_BYTES, Cache
 from checkpoint.keywatch import KeyWatch
-from checkpoint.options import MAX_BYTES, Options
+from checkpoint.limits import Limits
+from checkpoint.options import Options
 from checkpoint.record import Writer
 from checkpoint.retention import Retention
 from checkpoint.schema import ModelSchema
@@ -54,7 +55,7 @@ def checkpointer(
         schema=schema,
         namespace=NAMESPACE,
         replica=name,
-        max_bytes=MAX_BYTES,
+        limits=Limits(),
         adapter=None,
         watch=KeyWatch(),
         cache=Cache(cache_bytes, schema.memories),
