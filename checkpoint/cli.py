@@ -1,7 +1,7 @@
-"""The command line: look at what a store holds, keep it tidy, and play the demo.
+"""The command line: inspect a store, remove old data from it, and run the demo.
 
-Each command works through the same calls as any program, whatever the schemas in the store, and
-creates none. With ``--json`` it prints one JSON document, for programs.
+The commands use the public API. They read sessions of any schema, and create no store. With
+``--json`` they print one JSON document.
 """
 
 from __future__ import annotations
@@ -46,32 +46,33 @@ _COLOURED = 100_000
 def _check_url(url: str | None) -> str | None:
     # Surrogates stand for bytes of an argument that are no UTF-8.
     if url and any(unicodedata.category(char) in ("Cc", "Cs") for char in unquote(url)):
-        raise typer.BadParameter("a store's URL is UTF-8 without control characters")
+        raise typer.BadParameter("the URL of a store must be UTF-8 without control characters")
     return url
 
 
-_URL_HELP = "The store, such as sqlite:///agents.db."
+_URL_HELP = "URL of the store, such as sqlite:///agents.db."
 Url = Annotated[str, typer.Argument(metavar="URL", callback=_check_url, help=_URL_HELP)]
 Session = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.")]
-Namespace = Annotated[str, typer.Option(metavar="NAME", help="Namespace to look in.")]
+Namespace = Annotated[str, typer.Option(metavar="NAME", help="Namespace of the sessions.")]
 Optional = Annotated[
-    str | None, typer.Argument(metavar="[SESSION]", help="Id of a session; all, if not given.")
+    str | None,
+    typer.Argument(metavar="[SESSION]", help="Id of the session; by default all sessions."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 
 
 def _time(text: str) -> dt.timedelta:
     """A time as the command line takes it, such as ``30d``."""
     match = re.fullmatch(r"(\d{1,9})([smhdw])", text)
     if match is None:
-        raise typer.BadParameter("a time is a number and s, m, h, d or w, such as 30d")
+        raise typer.BadParameter("a time is a number followed by s, m, h, d or w, such as 30d")
     try:
         return dt.timedelta(**{_UNITS[match[2]]: int(match[1])})
     except OverflowError as exc:
         raise typer.BadParameter("this time is too long") from exc
 
 
-def _tell_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> None:
     if wanted:
         print(checkpoint.__version__)
         raise typer.Exit
@@ -81,10 +82,12 @@ def _tell_version(wanted: bool) -> None:
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """Look at the agent sessions in a store, or see a demo."""
+    """Inspect and maintain the agent sessions in a store, or run a demo."""
 
 
 # --- the commands --------------------------------------------------------------------------------
@@ -94,7 +97,9 @@ def options(
 def sessions(
     url: Url,
     namespace: Namespace = "default",
-    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Only ids that begin so.")] = "",
+    prefix: Annotated[
+        str, typer.Option(metavar="TEXT", help="List only ids that begin with TEXT.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """List the sessions of a store.
@@ -120,14 +125,18 @@ def show(
     url: Url,
     session: Session,
     revision: Annotated[
-        str | None, typer.Option(metavar="N|LABEL", help="A revision; the newest, if not given.")
+        str | None,
+        typer.Option(
+            metavar="N|LABEL", help="Number or label of a revision; by default the newest."
+        ),
     ] = None,
     namespace: Namespace = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Show the state of a session, at any revision.
+    """Show the state of a session at any revision.
 
-    What JSON has no word for is told as an object of one key, such as {"$bytes": "aGk="}.
+    A value that JSON cannot represent is shown as an object with one key, such as
+    {"$bytes": "aGk="}.
 
     For example:
 
@@ -151,7 +160,7 @@ def history(
     url: Url,
     session: Session,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Only the newest N; all, if not given.")
+        int | None, typer.Option(min=1, metavar="N", help="List only the newest N; by default all.")
     ] = None,
     namespace: Namespace = "default",
     as_json: AsJson = False,
@@ -188,12 +197,12 @@ def history(
 def diff(
     url: Url,
     session: Session,
-    old: Annotated[str, typer.Argument(metavar="OLD", help="A revision: its number or label.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Another one.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Number or label of a revision.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Number or label of another revision.")],
     namespace: Namespace = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Tell what changed from one revision to another.
+    """Show the changes from one revision to another.
 
     For example:
 
@@ -239,19 +248,26 @@ def prune(
     keep_labelled: Annotated[bool, typer.Option(help="Keep revisions that have a label.")] = True,
     ttl: Annotated[
         dt.timedelta | None,
-        typer.Option(metavar="TIME", parser=_time, help="Delete sessions not saved for this time."),
+        typer.Option(
+            metavar="TIME", parser=_time, help="Delete sessions not saved within this time."
+        ),
     ] = None,
     grace: Annotated[
         dt.timedelta,
-        typer.Option(metavar="TIME", parser=_time, help="Keep pages younger than this."),
+        typer.Option(
+            metavar="TIME", parser=_time, help="Keep unreferenced pages younger than this."
+        ),
     ] = "1h",  # type: ignore[assignment]  # typer parses it
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")
+    ] = False,
     namespace: Namespace = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Remove old revisions, and the pages that nothing needs.
+    """Remove old revisions, expired sessions and unreferenced pages.
 
-    A time is a number and s, m, h, d or w. Without a rule, no revision is removed.
+    A TIME is a number followed by s, m, h, d or w. Without --keep-last, --keep-for or --ttl, only
+    unreferenced pages are removed.
 
     For example:
 
@@ -273,7 +289,7 @@ def prune(
         else:
             pruned = cp.prune(session, rule, dry_run=dry_run, grace=grace)
             done = [pruned] if _did(pruned) else []
-    _tell_pruned(done, as_json=as_json)
+    _print_pruned(done, as_json=as_json)
     if any(pruned.problem for pruned in done):
         raise typer.Exit(1)
 
@@ -282,7 +298,7 @@ def _did(pruned: Pruned) -> bool:
     return bool(pruned.removed or pruned.pages or pruned.problem)
 
 
-def _tell_pruned(done: list[Pruned], *, as_json: bool) -> None:
+def _print_pruned(done: list[Pruned], *, as_json: bool) -> None:
     if as_json:
         names = ("namespace", "session_id", "removed", "revisions", "pages", "bytes", "deleted")
         print_json(
@@ -312,9 +328,9 @@ def _tell_pruned(done: list[Pruned], *, as_json: bool) -> None:
 def verify(
     url: Url, session: Optional = None, namespace: Namespace = "default", as_json: AsJson = False
 ) -> None:
-    """Read all that is stored, and tell what is damaged or missing.
+    """Check stored data for damaged and missing parts.
 
-    Fails, with exit code 1, if there is a problem.
+    The exit code is 1 if a problem was found.
 
     For example:
 
@@ -342,8 +358,8 @@ def verify(
             )
             for problem in found
         ]
-        titles = ["Session", "Problem", "Revisions hit", "What is wrong"]
-        print_table(titles, rows, f"no problem in {len(of)} session{'s' * (len(of) != 1)}")
+        titles = ["Session", "Problem", "Revisions affected", "Details"]
+        print_table(titles, rows, f"no problems in {len(of)} session{'s' * (len(of) != 1)}")
     if found:
         raise typer.Exit(1)
 
@@ -353,13 +369,15 @@ def demo(
     store: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", callback=_check_url, help="Keep its session there; else in a new file."
+            metavar="URL",
+            callback=_check_url,
+            help="Store for the session; by default a new SQLite file.",
         ),
     ] = None,
 ) -> None:
-    """See an agent keep its memory across processes.
+    """Run a demo: an agent keeps its memory across processes.
 
-    Fails, with exit code 1, if anything was lost or doubled.
+    The exit code is 1 if a turn was lost or saved twice.
 
     For example:
 

@@ -1,4 +1,4 @@
-"""``checkpoint``, the console script: runs the command line, and tells errors in a sentence."""
+"""``checkpoint``, the console script: runs the command line, and prints errors as one message."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from checkpoint.errors import CheckpointError
 from checkpoint.registry import redact
 
 INTERRUPTED = 130  # what a shell reports after Ctrl-C
-_DEEP = 10_000  # Python's calls that it takes to tell the deepest document a store may hold
+_DEEP = 10_000  # Python's calls that it takes to print the deepest document a store may hold
 
 
 def main() -> int:
     """Run the command line on ``sys.argv``.
 
     Returns:
-        The exit code: 0; 1 for an error, or a demo that failed; 2 for wrong usage or no extra.
+        The exit code: 0; 1 for an error or a failed demo; 2 for wrong usage or a missing extra.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # what a terminal cannot show is not an error
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # characters that a terminal cannot show are escaped
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _run()
@@ -27,7 +29,7 @@ def main() -> int:
             sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except OSError as exc:  # of printing; those of a store are told already
+    except OSError as exc:  # from printing; those of a store were handled above
         # What is still buffered must not be tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         gone = isinstance(exc, BrokenPipeError)  # the reader has seen enough, as in `| head`
@@ -58,7 +60,7 @@ def _run() -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    if message:  # none where the help was shown instead
+    if message:  # empty where the help was shown instead
         print(f"checkpoint: {_without_secrets(message)}", file=sys.stderr)
     return code
 

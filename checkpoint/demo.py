@@ -1,9 +1,10 @@
-"""``checkpoint demo``: one conversation, and a fresh process for every message.
+"""``checkpoint demo``: one conversation, with a new process for every message.
 
 Each process is a replica that has never met the user, as behind a load balancer or on a serverless
-platform: it restores the agent, answers, saves and ends. One is killed before it could save, two
-answer at once, one message arrives twice. Beside it, an agent with its memory in a list answers the
-same messages. The model is a fake one: it repeats what it finds in the memory.
+platform. It restores the agent, answers, saves and exits. One process is killed before it saves,
+two answer at the same time, and one message is delivered twice. For comparison, an agent that
+keeps its memory in a list answers the same messages. No language model is needed: the agent repeats
+the facts it finds in its memory.
 """
 
 from __future__ import annotations
@@ -53,14 +54,14 @@ class Message(BaseModel):
 
 
 class Settings(BaseModel):
-    """How the agent is set up."""
+    """Settings of the agent."""
 
     model: str = "a fake one"
-    prompt: str = "Tell the user all you know about them."
+    prompt: str = "List everything you know about the user."
 
 
 class Agent(AgentState, schema="demo", version=1):
-    """The whole agent: what is saved, and all that a replica needs to go on."""
+    """The state of the agent: everything that a replica needs to continue."""
 
     config: Settings = Settings()
     memory: Memory[Message] = Memory()
@@ -68,7 +69,7 @@ class Agent(AgentState, schema="demo", version=1):
 
 
 def answer(agent: Agent, text: str) -> list[str]:
-    """Take a turn: note the message, and tell all that is remembered."""
+    """Take a turn: store the message, and list all remembered facts."""
     agent.memory.append(Message(role="user", content=text))
     remembered = facts(message.content for message in agent.memory if message.role == "user")
     agent.memory.append(Message(role="assistant", content=f"I know: {', '.join(remembered)}"))
@@ -77,11 +78,11 @@ def answer(agent: Agent, text: str) -> list[str]:
 
 
 def facts(said: Iterable[str]) -> list[str]:
-    """What there is to remember: the last word of every statement."""
+    """The facts to remember: the last word of every statement."""
     return [text.rstrip(".").split()[-1] for text in said if text.endswith(".")]
 
 
-# --- a replica: python -m checkpoint.demo, which is told its work on standard input ---------------
+# --- a replica: python -m checkpoint.demo, which reads its task from standard input ---------------
 
 
 def replica() -> None:
@@ -108,7 +109,7 @@ def replica() -> None:
 
 
 def turn_id(number: int) -> str:
-    """The key of a turn: the same each time the message is delivered."""
+    """The id of a turn: the same for each delivery of the message."""
     return f"message-{number}"
 
 
@@ -116,7 +117,7 @@ def turn_id(number: int) -> str:
 
 
 def play(console: Console, url: str | None = None) -> bool:
-    """Play the demo and show it; return whether everything was remembered, once.
+    """Run the demo and print it; return whether every turn was remembered once.
 
     Args:
         url: of the store; None for a SQLite file in a new temporary directory, which stays.
@@ -127,7 +128,7 @@ def play(console: Console, url: str | None = None) -> bool:
         directory = Path(tempfile.mkdtemp(prefix="checkpoint-demo-"))
         url = f"sqlite:///{quote((directory / 'agents.db').as_posix())}"
     session_id = _unused_session(url)
-    console.print("One conversation, and a fresh process for every message:\n")
+    console.print("One conversation, with a new process for every message:\n")
     done: list[Delivery] = []
     with Live(_table(done), console=console, auto_refresh=False, transient=True) as live:
         for delivery in perform(url, session_id):
@@ -135,13 +136,13 @@ def play(console: Console, url: str | None = None) -> bool:
             live.update(_table(done), refresh=True)
     console.print(_table(done))
     found = faults(done, *_stored(url, session_id))
-    _tell(console, done, found)
-    _tell_where(console, redact(url), session_id)
+    _print_verdict(console, done, found)
+    _print_where(console, redact(url), session_id)
     return not found
 
 
 def perform(url: str, session_id: str) -> Iterator[Delivery]:
-    """Deliver the messages, each to a process of its own; yield each delivery when it ended."""
+    """Deliver each message to a new process; yield each delivery when it has ended."""
 
     def deliver(number: int, note: str = "") -> Process:
         return Process(url, session_id, number, note)
@@ -162,14 +163,14 @@ def perform(url: str, session_id: str) -> Iterator[Delivery]:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What came of a message that was given to a fresh process.
+    """The outcome of delivering a message to a new process.
 
     Attributes:
-        number: of the message; delivered again it has the same, hence the same turn id.
-        pid: id of the process.
-        note: what is special about it.
-        remembered, in_a_list: what the two agents knew; None where there was no answer.
-        error: why there was no answer, where one was due.
+        number: number of the message; a second delivery has the same number and turn id.
+        pid: process id.
+        note: a remark for the table.
+        remembered, in_a_list: the facts that each agent knew; None if there was no answer.
+        error: why an expected answer is missing.
     """
 
     number: int
@@ -181,7 +182,7 @@ class Delivery:
 
 
 class Process:
-    """A replica at work; it is in the middle of its turn once this is made."""
+    """A running replica; once constructed, it is in the middle of its turn."""
 
     def __init__(self, url: str, session_id: str, number: int, note: str = "") -> None:
         self._number, self._note = number, note
@@ -199,7 +200,7 @@ class Process:
         self._line = self._process.stdout.readline()  # the agent is changed now, and not saved
 
     def kill(self) -> Delivery:
-        """End it as a crash does: it runs not one line more."""
+        """Kill it, as a crash would: it runs no further line."""
         self._process.kill()
         self._process.communicate()
         return Delivery(self._number, self._process.pid, "killed before it saved")
@@ -225,11 +226,11 @@ class Process:
 
 
 def faults(done: list[Delivery], memory: list[str], saved: list[str | None]) -> list[str]:
-    """What was lost or doubled; empty if everybody remembered everything, once.
+    """Turns that were lost or saved twice; empty if every turn was remembered once.
 
     Args:
-        memory: what the user said, by the newest revision.
-        saved: the turn ids of all revisions.
+        memory: messages of the user in the newest revision.
+        saved: turn ids of all revisions.
     """
     if errors := {f"no answer: {delivery.error}" for delivery in done if delivery.error}:
         return sorted(errors)
@@ -238,7 +239,7 @@ def faults(done: list[Delivery], memory: list[str], saved: list[str | None]) -> 
         times, revisions = memory.count(text), saved.count(turn_id(number))
         if times != 1 or revisions != 1:
             found.append(
-                f"turn {number} is {times} times in memory, and was saved {revisions} times"
+                f"turn {number} appears {times} times in memory and was saved {revisions} times"
             )
     for delivery in done:
         if delivery.remembered is not None:
@@ -250,13 +251,13 @@ def faults(done: list[Delivery], memory: list[str], saved: list[str | None]) -> 
 
 
 def _known_at(number: int) -> list[str]:
-    """What an agent must know when it answers a message: it, and all answered before it came."""
+    """Facts an agent must know when it answers: those of its message and of earlier turns."""
     first = min(RACERS) if number in RACERS else number
     return facts(text for n, text in MESSAGES.items() if n < first or n == number)
 
 
 def _stored(url: str, session_id: str) -> tuple[list[str], list[str | None]]:
-    """What the user said by the newest revision, and the turn ids of all revisions."""
+    """Messages of the user in the newest revision, and the turn ids of all revisions."""
     with checkpoint.open(url, Agent) as cp:
         try:
             memory = cp.restore(session_id).state.memory
@@ -273,7 +274,7 @@ def _unused_session(url: str) -> str:
     return next(name for name in map("demo-{}".format, count(1)) if name not in taken)
 
 
-# --- what is shown -------------------------------------------------------------------------------
+# --- output --------------------------------------------------------------------------------------
 
 
 def _table(done: list[Delivery]) -> Table:
@@ -284,7 +285,7 @@ def _table(done: list[Delivery]) -> Table:
     table.add_column("Turn", justify="right")
     table.add_column("Process", justify="right", style="dim")
     table.add_column("The user said")
-    table.add_column("It remembered, with checkpoint", style="green")
+    table.add_column("Remembered with checkpoint", style="green")
     table.add_column("With a list", style="red")
     for delivery in done:
         said = Text(MESSAGES[delivery.number])
@@ -304,27 +305,27 @@ def _words(remembered: list[str] | None) -> str:
     return "-" if remembered is None else ", ".join(remembered) or "nothing"
 
 
-def _tell(console: Console, done: list[Delivery], found: list[str]) -> None:
+def _print_verdict(console: Console, done: list[Delivery], found: list[str]) -> None:
     if found:
-        console.print("\n[bold red]FAILED:[/] not everything was remembered, once:")
+        console.print("\n[bold red]FAILED:[/] a turn was lost, saved twice or not answered:")
         for fault in found:
             console.print(f"  {fault}", markup=False, style="red")
         return
     console.print(
         f"\n[bold green]PASSED:[/] {len(MESSAGES)} turns in {len(done)} processes, one of them "
-        "killed;\nnothing was lost, nothing doubled. The list began empty in each process."
+        "killed.\nNo turn was lost or saved twice. The list started empty in each process."
     )
 
 
-def _tell_where(console: Console, url: str, session_id: str) -> None:
-    console.print(f"\nIts data stays in {url}. Look at it:\n", markup=False, soft_wrap=True)
+def _print_where(console: Console, url: str, session_id: str) -> None:
+    console.print(f"\nThe session is kept in {url}. To inspect it:\n", markup=False, soft_wrap=True)
     for words in ("sessions", url), ("history", url, session_id), ("show", url, session_id):
         command = shlex.join([_program(), *words])
         console.print(f"  {command}", markup=False, soft_wrap=True, style="bold")
 
 
 def _program() -> str:
-    """How the command line is called here: by its path, if the shell would not find it."""
+    """The name of this command, or its path if the shell would not find it."""
     started = Path(sys.argv[0])
     hidden = started.name == "checkpoint" and shutil.which("checkpoint") is None
     return str(started) if hidden else "checkpoint"

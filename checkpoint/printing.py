@@ -1,4 +1,4 @@
-"""How the command line prints: tables and texts for people, JSON for programs."""
+"""Output of the command line: tables and text, or JSON."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TAGS = {dict: "$map"}
 
 
 def plain(value: Any) -> Any:
-    """A document as JSON can tell it; what JSON has no word for becomes ``{"$type": …}``.
+    """A document as JSON; a value that JSON cannot represent becomes ``{"$type": …}``.
 
     Example:
         >>> plain({"at": (1, 2), "raw": b"hi", 7: None})
@@ -49,7 +49,7 @@ def plain(value: Any) -> Any:
 
 
 def _is_json_number(value: Any) -> bool:
-    """Whether all readers of JSON take it for what it is: finite, and within 64 bits."""
+    """Whether every reader of JSON gets the same number: it is finite, and within 64 bits."""
     if type(value) is float:
         return math.isfinite(value)
     return type(value) is int and -(2**63) <= value < 2**64
@@ -72,7 +72,7 @@ def _untagged(value: Any) -> Any:
 
 
 def snapshot_as_dict(snapshot: Snapshot) -> dict[str, Any]:
-    """What is known about a revision, in the words of JSON."""
+    """The metadata of a revision, as JSON."""
     writer, schema = snapshot.writer, snapshot.schema
     return {
         "revision": snapshot.revision,
@@ -136,7 +136,7 @@ def span(revisions: tuple[int, int]) -> str:
 def progress(
     what: str, total: int | None = None, *, silent: bool = False
 ) -> Iterator[Callable[[T], T]]:
-    """A bar on standard error, if that is a terminal; it moves on with each value passed to it."""
+    """A progress bar on standard error, if that is a terminal; each value passed is one step."""
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.completed:,} {task.description}"),
@@ -157,16 +157,16 @@ def progress(
 
 
 def notes(snapshot: Snapshot) -> Iterator[str]:
-    """The labels of a revision, and where it came from if not from the one before it."""
+    """The labels of a revision, and its origin if that is not the revision before it."""
     yield from map(repr, snapshot.labels)
     if snapshot.source:
-        yield "copy of {!r} at {}".format(*snapshot.source)
+        yield "copied from {!r}, revision {}".format(*snapshot.source)
     elif snapshot.parent_revision != snapshot.revision - 1:
-        yield f"made from {snapshot.parent_revision}"
+        yield f"based on revision {snapshot.parent_revision}"
 
 
 def lines(change: Change) -> Iterator[Text]:
-    """A change in words: its place, and below it each item that came in."""
+    """A change as text: its path, and below it each item that was added."""
     if change.kind == "set":
         yield Text(visible(f"{change.path} = {_on_one_line(change.value)}"), "green")
         return

@@ -312,8 +312,8 @@ def test_history_notes_where_a_revision_came_from(
     listed = rows(run("history", URL, "user-42").out)
     assert [row[-2] for row in listed] == [
         "Notes",
-        "made from 2",
-        "copy of 'user-42' at 1",
+        "based on revision 2",
+        "copied from 'user-42', revision 1",
         "",
         "'before the upgrade'",
     ]
