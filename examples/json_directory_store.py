@@ -1,15 +1,16 @@
-"""A store such as a stranger writes: a directory with a JSON file for each session.
+"""A store as a third party might write it: a directory with one JSON file per session.
 
-It keeps all promises of ``checkpoint.store.Store`` and passes the suite of ``checkpoint.testing``,
-on a POSIX system with a local disk. It is made to be read: every commit writes the whole file of
-its session anew, and a listing reads them all.
+It implements ``checkpoint.store.Store`` and passes the test suite in ``checkpoint.testing``, on a
+POSIX system with a local disk. It is written for clarity, not speed: each commit rewrites the file
+of its session, and a listing reads all files.
 
-A session has a folder, named by a hash since its id may hold any character:
+Each session has a folder. The folder's name is a hash, because a session id may contain any
+character. Its files:
 
     key.json      namespace and session id
-    session.json  head, records, attachments; replaced as a whole, so readers see one moment
-    *.page        named by the page's id: 8 bytes of time, and its data
-    lock          held by whoever writes
+    session.json  head, records and attachments; replaced as a whole, so reads are consistent
+    *.page        one page, named by its id: 8 bytes of time, then the data
+    lock          locked by the current writer
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class _Session:
 
 
 class JsonDirectoryStore:
-    """Sessions in a directory, which is made when it is first written to."""
+    """Sessions in a directory, which is created by the first write."""
 
     def __init__(self, directory: str | Path) -> None:
         self._root = Path(directory).absolute()
@@ -167,7 +168,7 @@ class JsonDirectoryStore:
 
     @contextmanager
     def _locked(self, key: SessionKey) -> Iterator[Path]:
-        """The folder of a session, for one writer at a time, of all threads and processes."""
+        """Lock the folder of a session for one writer among all threads and processes."""
         folder = self._folder(key)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -180,13 +181,13 @@ class JsonDirectoryStore:
                         _sync(self._root)
                     yield folder
                 finally:
-                    fcntl.flock(lock, fcntl.LOCK_UN)  # a child forked meanwhile has it open, too
-        except OSError as exc:  # before or after the file was replaced: the caller finds out
+                    fcntl.flock(lock, fcntl.LOCK_UN)  # a child forked meanwhile also has it open
+        except OSError as exc:  # written or not: the caller finds out
             raise StoreUnavailable(f"the directory {str(self._root)!r} failed: {exc}") from exc
 
 
 def open_store(url: str) -> JsonDirectoryStore:
-    """Open ``json:///relative/directory``; a package registers it under ``checkpoint.stores``."""
+    """Open ``json:///relative/directory``. A package registers this under ``checkpoint.stores``."""
     return JsonDirectoryStore(url.removeprefix("json:///"))
 
 
@@ -234,7 +235,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write a file, all or nothing; its directory is yet to be synced."""
+    """Write a file atomically. The caller must sync its directory."""
     new = path.with_suffix(".new")
     with new.open("wb") as file:
         file.write(data)
