@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from checkpoint.errors import InvalidOption, StoreDenied, StoreError, UnknownStore
-from checkpoint_objectstore.s3_url import DEFAULT_TIMEOUT, Settings, checked_settings
+from checkpoint_objectstore.s3_settings import DEFAULT_TIMEOUT, Settings, checked_settings
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config

@@ -18,7 +18,7 @@ from checkpoint_objectstore.s3_errors import (
     translated,
     was_sent_again,
 )
-from checkpoint_objectstore.s3_url import (
+from checkpoint_objectstore.s3_settings import (
     Settings,
     checked_bucket,
     checked_settings,

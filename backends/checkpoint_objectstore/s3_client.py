@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 
 from checkpoint.errors import InvalidOption, UnknownStore
-from checkpoint_objectstore.s3_url import DEFAULT_TIMEOUT, Settings
+from checkpoint_objectstore.s3_settings import DEFAULT_TIMEOUT, Settings
 from checkpoint_objectstore.workers import Workers
 
 THREADS = 16

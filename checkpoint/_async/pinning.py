@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checkpoint._async.commits import EpochMoved, outrun
-from checkpoint._async.engine import AsyncEngine
 from checkpoint._async.listing import read_segments
 from checkpoint.errors import CheckpointError, SaveUnclear
 from checkpoint.hydrator import wanted
@@ -19,6 +18,9 @@ from checkpoint.segment import Baseline, Tip
 from checkpoint.snapshot import Snapshot
 from checkpoint.store import Attachment, Head
 from checkpoint.waiting import AsyncAttempts
+
+if TYPE_CHECKING:
+    from checkpoint._async.engine import AsyncEngine
 
 
 async def fork(

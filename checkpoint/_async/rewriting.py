@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checkpoint._async.commits import outrun
-from checkpoint._async.engine import AsyncEngine
 from checkpoint._async.listing import measure, read_bases, read_head
 from checkpoint._async.maintenance import NO_GRACE, prune, release
 from checkpoint.errors import (
@@ -21,6 +20,9 @@ from checkpoint.retention import Base, Pruned, owners
 from checkpoint.rewrite import sealed_anew
 from checkpoint.store import Head, Pruning
 from checkpoint.waiting import AsyncAttempts
+
+if TYPE_CHECKING:
+    from checkpoint._async.engine import AsyncEngine
 
 
 async def delete_revision(engine: AsyncEngine[Any], key: SessionKey, revision: int) -> Pruned:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checkpoint._async.commits import outrun
-from checkpoint._async.engine import AsyncEngine
 from checkpoint._async.listing import listed, read_head
 from checkpoint.errors import (
     Damaged,
@@ -24,6 +23,9 @@ from checkpoint.record import PageRef, Record, read_header
 from checkpoint.segment import read
 from checkpoint.store import Head
 from checkpoint.waiting import AsyncAttempts
+
+if TYPE_CHECKING:
+    from checkpoint._async.engine import AsyncEngine
 
 _UNUSABLE = (Damaged, InvalidState, StateTooLarge, UnsupportedFormat)
 _FETCHED = 16  # pages read at once: a few megabytes

@@ -14,11 +14,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpoint import log
 from checkpoint._sync.commits import outrun
-from checkpoint._sync.engine import Engine
 from checkpoint._sync.listing import measure, read_bases, read_head
 from checkpoint._sync.pinning import detach_dead, let_go, needed_pages
 from checkpoint.errors import (
@@ -49,6 +48,9 @@ from checkpoint.segment import Tip, seal
 from checkpoint.serializer import Draft, seal_tombstone
 from checkpoint.store import Attachment, Commit, Head, PageInfo, Pruning
 from checkpoint.waiting import Attempts
+
+if TYPE_CHECKING:
+    from checkpoint._sync.engine import Engine
 
 GRACE = dt.timedelta(hours=1)
 """Default age below which no page is removed."""

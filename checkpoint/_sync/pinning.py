@@ -7,10 +7,9 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checkpoint._sync.commits import EpochMoved, outrun
-from checkpoint._sync.engine import Engine
 from checkpoint._sync.listing import read_segments
 from checkpoint.errors import CheckpointError, SaveUnclear
 from checkpoint.hydrator import wanted
@@ -21,6 +20,9 @@ from checkpoint.segment import Baseline, Tip
 from checkpoint.snapshot import Snapshot
 from checkpoint.store import Attachment, Head
 from checkpoint.waiting import Attempts
+
+if TYPE_CHECKING:
+    from checkpoint._sync.engine import Engine
 
 
 def fork(

@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checkpoint._sync.commits import outrun
-from checkpoint._sync.engine import Engine
 from checkpoint._sync.listing import measure, read_bases, read_head
 from checkpoint._sync.maintenance import NO_GRACE, prune, release
 from checkpoint.errors import (
@@ -23,6 +22,9 @@ from checkpoint.retention import Base, Pruned, owners
 from checkpoint.rewrite import sealed_anew
 from checkpoint.store import Head, Pruning
 from checkpoint.waiting import Attempts
+
+if TYPE_CHECKING:
+    from checkpoint._sync.engine import Engine
 
 
 def delete_revision(engine: Engine[Any], key: SessionKey, revision: int) -> Pruned:

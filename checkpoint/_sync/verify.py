@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checkpoint._sync.commits import outrun
-from checkpoint._sync.engine import Engine
 from checkpoint._sync.listing import listed, read_head
 from checkpoint.errors import (
     Damaged,
@@ -26,6 +25,9 @@ from checkpoint.record import PageRef, Record, read_header
 from checkpoint.segment import read
 from checkpoint.store import Head
 from checkpoint.waiting import Attempts
+
+if TYPE_CHECKING:
+    from checkpoint._sync.engine import Engine
 
 _UNUSABLE = (Damaged, InvalidState, StateTooLarge, UnsupportedFormat)
 _FETCHED = 16  # pages read at once: a few megabytes

@@ -13,7 +13,7 @@ import pytest
 
 import checkpoint
 from checkpoint.errors import CheckpointError, InvalidOption
-from checkpoint_objectstore import s3_url
+from checkpoint_objectstore import s3_settings, s3_url
 from checkpoint_objectstore.s3 import S3Objects, objects_of
 from tests.proxy import Proxy
 from tests.servers import ACCESS_KEY, REGION, S3_ENVIRONMENT, SECRET_KEY, S3Server
@@ -307,5 +307,5 @@ atexit.register(lambda: objects.put_many({"c": b"1", "d": b"1"}))
 
 def test_the_options_told_are_those_there_are() -> None:
     arguments = set(S3Objects.__init__.__annotations__) - {"return", "bucket", "prefix"}
-    assert arguments - {"client", "session"} | {"transport"} == set(s3_url.OPTIONS)
-    assert all(f"``{name}``" in (s3_url.open_store.__doc__ or "") for name in s3_url.OPTIONS)
+    assert arguments - {"client", "session"} | {"transport"} == set(s3_settings.OPTIONS)
+    assert all(f"``{name}``" in (s3_url.open_store.__doc__ or "") for name in s3_settings.OPTIONS)

@@ -20,7 +20,7 @@ from checkpoint_objectstore.obstore_errors import (
     undeleted_of,
 )
 from checkpoint_objectstore.s3_answers import Answer, sent_twice
-from checkpoint_objectstore.s3_url import Settings, checked_bucket, checked_settings, root_of
+from checkpoint_objectstore.s3_settings import Settings, checked_bucket, checked_settings, root_of
 from checkpoint_objectstore.workers import Workers
 
 if TYPE_CHECKING:
