@@ -19,7 +19,6 @@ from checkpoint.lazy import Undecodable
 from checkpoint.record import PageRef
 from checkpoint.schema import Path, Schema, check_same
 from checkpoint.segment import Baseline
-from checkpoint.serializer import unsaved
 from checkpoint.source import Source
 
 S = TypeVar("S")
@@ -54,9 +53,10 @@ def hydrate(
     source: Source,
     cache: Cache,
 ) -> tuple[S, Baseline]:
-    """Build a new state from a revision that was read, and the baseline of its next save.
+    """Build a new state from a revision that was read; return it, and the revision.
 
-    It has a document: it is no tombstone. The pages that are :func:`wanted` are at hand.
+    It has a document: it is no tombstone. The pages that are :func:`wanted` are at hand. All
+    memories of the revision that is returned are long lists.
 
     Args:
         window: how many of the last items of memories were fetched; None: all.
@@ -101,7 +101,7 @@ def hydrate(
     except DecodeError as exc:
         told = f"an item cannot be decoded ({exc})"
         raise Damaged(told).at(key, header.revision) from exc
-    return state, unsaved(key, schema, state, known.tip, known) if is_other else known
+    return state, known
 
 
 def check_window(window: object, schema: Schema[S]) -> None:

@@ -224,12 +224,17 @@ def _remembered(kind: Kind, tip: Tip) -> tuple[Recent, ...]:
 
 
 def read(
-    key: SessionKey, records: Sequence[Record], limits: Limits, after: Tip | None = None
+    key: SessionKey,
+    records: Sequence[Record],
+    limits: Limits,
+    after: Tip | None = None,
+    epoch: int = 0,
 ) -> Stored:
     """Verify and read a segment: its base and the patches up to the last record given.
 
     Args:
         after: the tip that the records follow, for the rest of a segment read before.
+        epoch: of the session's head, as it was read with them.
 
     Raises:
         Damaged: a record is not what was written here, or one is missing.
@@ -253,7 +258,7 @@ def read(
             exc.at(key, record.revision)
             raise
     base, *patches = bodies
-    return Stored(base, tuple(patches), end.tip(after.epoch if after else 0))
+    return Stored(base, tuple(patches), end.tip(epoch))
 
 
 def _kept(result: dict[int, Any]) -> bytes | None:

@@ -261,13 +261,7 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
         """
         key = self._engine.key(session_id)
         lineage = await self._engine.lineage_of(state, key, parent)
-        self._engine.origins.remember(state, lineage)
-        captured = await self._engine.capture(state)
-        try:
-            saved = await self._engine.save(captured, lineage, branch=branch)
-        finally:
-            # Again: a plain dict can only be remembered while a save of it is pending.
-            self._engine.origins.remember(state, lineage)
+        saved = await self._engine.save(state, lineage, branch=branch)
         assert saved is not None  # only a turn's first state may have nothing to save
         return Snapshot.of(*key, saved)
 

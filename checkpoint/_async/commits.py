@@ -71,7 +71,7 @@ async def load(
         raise RevisionNotFound(f"there is no such revision; the newest is {head.revision}").at(
             key, revision
         )
-    stored = read(key, segment.records, limits)
+    stored = read(key, segment.records, limits, epoch=head.epoch)
     if stored.tip.header.kind is Kind.TOMBSTONE and stored.tip.header.revision != head.revision:
         raise RevisionPruned("the session was deleted at this revision, and created anew later").at(
             key, revision
@@ -83,8 +83,7 @@ async def load(
         await fetch(store, key, stored.base.spilled(), pages, limits, number, head.epoch)
     except PagesGone:
         return await load(store, key, revision, limits)
-    loaded = stored.build(key, pages)
-    return loaded._replace(tip=loaded.end._replace(epoch=head.epoch))
+    return stored.build(key, pages)
 
 
 def _newer(key: SessionKey, segment: Segment, known: Baseline, limits: Limits) -> Baseline | None:
@@ -98,7 +97,7 @@ def _newer(key: SessionKey, segment: Segment, known: Baseline, limits: Limits) -
     if first != tip.header.revision + 1 or head.base != tip.header.revision - tip.patches:
         return None
     try:
-        stored = read(key, segment.records, limits, after=tip)
+        stored = read(key, segment.records, limits, tip, tip.epoch)
         _check_place(key, segment, stored.tip.header, None)
         loaded = stored.build_on(key, known)
     except Damaged:  # not the segment that was known: the whole of it tells

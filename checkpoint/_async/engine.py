@@ -24,7 +24,7 @@ from checkpoint.errors import (
     StateTooLarge,
     UnsupportedFormat,
 )
-from checkpoint.hydrator import hydrate, wanted
+from checkpoint.hydrator import wanted
 from checkpoint.ids import SessionKey
 from checkpoint.labels import attachment_name, label_attachment
 from checkpoint.origins import Lineage
@@ -78,14 +78,11 @@ class AsyncEngine(AsyncLoader[S]):
                 break
             except PagesGone:
                 loaded = await self.load(key, parent.revision)
-        schema, cache = self.options.schema, self.options.cache
-        loaded = loaded._replace(pages=pages)
-        source = self.source(key, loaded)
-        return Lineage(key, hydrate(key, loaded, schema, None, source, cache)[1])
+        return Lineage(key, self.hydrate(key, loaded._replace(pages=pages))[1])
 
     async def save(
         self,
-        state: S,
+        subject: Any,
         lineage: Lineage,
         *,
         turn_id: str | None = None,
@@ -95,7 +92,26 @@ class AsyncEngine(AsyncLoader[S]):
         """Save a state as the child of its origin; None when a new one has nothing to save.
 
         A branch goes on the head, whatever it is; anything else only on the origin.
+
+        Args:
+            subject: an agent, or the state itself; its lineage is remembered.
         """
+        self.origins.remember(subject, lineage)
+        try:
+            state = await self.capture(subject)
+            return await self._save(state, lineage, turn_id, result, branch)
+        finally:
+            # Again: a plain dict can only be remembered while a save of it is pending.
+            self.origins.remember(subject, lineage)
+
+    async def _save(
+        self,
+        state: S,
+        lineage: Lineage,
+        turn_id: str | None,
+        result: dict[int, Any] | None,
+        branch: bool,
+    ) -> Header | None:
         await self._settle(lineage)
         before = lineage.known.tip
         async for left in AsyncAttempts():

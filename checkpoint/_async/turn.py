@@ -110,15 +110,9 @@ class AsyncTurn(Generic[S]):
     async def _save(self, result: dict[int, Any] | None) -> None:
         begun = self._entered()
         subject = self._state if begun.agent is None else begun.agent
-        self._state = state = await self._engine.capture(subject)
-        self._engine.origins.remember(state, begun.lineage)
-        try:
-            self._at = await self._engine.save(
-                state, begun.lineage, turn_id=self.turn_id, result=result
-            )
-        finally:
-            # Again: a plain dict can only be remembered while a save of it is pending.
-            self._engine.origins.remember(state, begun.lineage)
+        self._at = await self._engine.save(
+            subject, begun.lineage, turn_id=self.turn_id, result=result
+        )
 
     def _without_agent(self) -> None:
         if self._entered().agent is not None:

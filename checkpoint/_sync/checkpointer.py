@@ -241,13 +241,7 @@ class Checkpointer(Upkeep[S]):
         """
         key = self._engine.key(session_id)
         lineage = self._engine.lineage_of(state, key, parent)
-        self._engine.origins.remember(state, lineage)
-        captured = self._engine.capture(state)
-        try:
-            saved = self._engine.save(captured, lineage, branch=branch)
-        finally:
-            # Again: a plain dict can only be remembered while a save of it is pending.
-            self._engine.origins.remember(state, lineage)
+        saved = self._engine.save(state, lineage, branch=branch)
         assert saved is not None  # only a turn's first state may have nothing to save
         return Snapshot.of(*key, saved)
 

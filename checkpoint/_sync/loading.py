@@ -111,10 +111,9 @@ class Loader(Generic[S]):
         if (segment := self.store.read(key)) is None:
             return None
         try:
-            found = read(key, segment.records, self.options.limits).tip
+            return read(key, segment.records, self.options.limits, epoch=segment.head.epoch).tip
         except (Damaged, InvalidState, StateTooLarge):
             return survey(key, segment)
-        return found._replace(epoch=segment.head.epoch)
 
     def living(self, key: SessionKey) -> Tip:
         """What is at the head of a session that exists."""
@@ -171,15 +170,15 @@ class Loader(Generic[S]):
     def _restored(self, key: SessionKey, known: Baseline, window: int | None) -> Begun[S]:
         """Build the state and the agent of a revision, and remember where they came from."""
         started = time.perf_counter()
-        schema, cache = self.options.schema, self.options.cache
+        memories = () if window is None else self.options.schema.memories
         pages = dict(known.pages)
-        needed = wanted(known, () if window is None else schema.memories, window or 0)
+        needed = wanted(known, memories, window or 0)
         refs = [ref for ref in needed if ref.id not in pages]
         known = known._replace(pages=pages)
         if refs:
             self._fetch(key, known, needed, pages)
-            cache.put_pages(key, known)
-        state, known = hydrate(key, known, schema, window, self.source(key, known), cache)
+            self.options.cache.put_pages(key, known)
+        state, known = self.hydrate(key, known, window)
         begun = self._begun(state, Lineage(key, known))
         self.options.watch.saw_restored()
         if log.is_debugging():
@@ -194,6 +193,16 @@ class Loader(Generic[S]):
                 milliseconds=round((time.perf_counter() - started) * 1000, 3),
             )
         return begun
+
+    def hydrate(
+        self, key: SessionKey, known: Baseline, window: int | None = None
+    ) -> tuple[S, Baseline]:
+        """Build a state from a revision whose pages were fetched; its baseline too."""
+        schema, source = self.options.schema, self.source(key, known)
+        state, known = hydrate(key, known, schema, window, source, self.options.cache)
+        if known.header.schema != schema.id:  # new fields of the model are no change of the state
+            known = unsaved(key, schema, state, known.tip, known)
+        return state, known
 
     def source(self, key: SessionKey, known: Baseline) -> Source:
         """Where a memory gets the items from that its state was restored without."""
