@@ -17,7 +17,8 @@ from checkpoint.codec import Node, decode, encode
 from checkpoint.diff import DELETE, ITEMS, Patch, apply
 from checkpoint.errors import Damaged
 from checkpoint.items import ItemList, NewItems, PageRun, Pages, Run
-from checkpoint.record import Kind, PageRef
+from checkpoint.pages import PageRef
+from checkpoint.record import Kind
 
 DOCUMENT, OPERATIONS, FIELDS, RESULT, NODES = range(5)
 

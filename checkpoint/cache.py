@@ -10,9 +10,9 @@ from collections.abc import Hashable, Sequence
 from threading import RLock
 from typing import Generic, TypeVar
 
+from checkpoint.baseline import Baseline
 from checkpoint.ids import SessionKey
 from checkpoint.known import KnownItems
-from checkpoint.segment import Baseline
 
 CACHE_BYTES = 64 * 1024 * 1024
 """Default limit of a checkpointer's cache, in bytes as encoded."""

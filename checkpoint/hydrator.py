@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from checkpoint.baseline import Baseline
 from checkpoint.cache import Cache
 from checkpoint.codec import DecodeError, MissingTimeZone, decode, encode
 from checkpoint.errors import CheckpointError, Damaged, InvalidOption, InvalidState
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems, Pages, list_at, value_at
 from checkpoint.lazy import Undecodable
-from checkpoint.record import PageRef
+from checkpoint.pages import PageRef
 from checkpoint.schema import Path, Schema, check_same
-from checkpoint.segment import Baseline
 from checkpoint.source import Source
 
 S = TypeVar("S")

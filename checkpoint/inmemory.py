@@ -14,9 +14,8 @@ from threading import Lock
 from checkpoint import log
 from checkpoint.errors import InvalidOption, StoreClosed
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
 from checkpoint.registry import redact
-from checkpoint.store import PIN, Attachment, Commit, Head, Page, PageInfo, Pruning, Segment
+from checkpoint.store import PIN, Attachment, Commit, Head, Page, PageInfo, Pruning, Record, Segment
 
 
 @dataclass(slots=True)

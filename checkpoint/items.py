@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 from checkpoint.codec import Node, decode
 from checkpoint.encoded import array
-from checkpoint.pages import PageData
-from checkpoint.record import PageRef
+from checkpoint.pages import PageData, PageRef
 
 Pages = Mapping[bytes, PageData]
 

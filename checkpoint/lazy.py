@@ -18,7 +18,7 @@ from checkpoint.encoded import array
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems, PageRun
 from checkpoint.known import is_immutable, may_be_immutable
-from checkpoint.record import PageRef
+from checkpoint.pages import PageRef
 from checkpoint.source import Source
 from checkpoint.spans import Piece, Pieces, Span, joined, ranges, runs
 from checkpoint.stamp import Stamp, changed, stamps

@@ -6,8 +6,8 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from checkpoint.baseline import Baseline
 from checkpoint.ids import SessionKey
-from checkpoint.segment import Baseline
 from checkpoint.serializer import Draft
 
 

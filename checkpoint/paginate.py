@@ -17,8 +17,8 @@ from checkpoint.codec import DecodeError, Node, decode, encode
 from checkpoint.encoded import array
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, PageRun, Pages
-from checkpoint.pages import ANCHORED, PAGE_SIZE, PageData, seal_page
-from checkpoint.record import PageRef
+from checkpoint.page import ANCHORED, PAGE_SIZE, seal_page
+from checkpoint.pages import PageData, PageRef
 
 _TAIL_SIZE = PAGE_SIZE // 4  # bytes of items that stay in place, at least, at the end of a list
 _SCATTERED = PAGE_SIZE // 2  # bytes of items in place between pages, from which they are gathered

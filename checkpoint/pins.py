@@ -13,7 +13,7 @@ from checkpoint.codec import DecodeError, decode, encode
 from checkpoint.errors import Damaged
 from checkpoint.frame import DIGEST_SIZE, digest
 from checkpoint.ids import SessionKey
-from checkpoint.record import PAGE_ID_SIZE, PageRef
+from checkpoint.pages import PAGE_ID_SIZE, PageRef
 from checkpoint.store import PIN, Attachment
 
 LONGEST_FORK = 24 * 60 * 60 * 1_000_000

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, TypeVar
 from checkpoint.errors import Damaged, UnsupportedFormat
 from checkpoint.frame import open_head
 from checkpoint.ids import SessionKey
+from checkpoint.pages import PAGE_ID_SIZE, PageRef
+from checkpoint.store import Record
 
 T = TypeVar("T")
 
-PAGE_ID_SIZE = 24
 _ids = Struct(f"{PAGE_ID_SIZE}s").iter_unpack
 
 
@@ -25,20 +26,6 @@ class Kind(IntEnum):
     BASE = 0
     PATCH = 1
     TOMBSTONE = 2
-
-
-class Record(NamedTuple):
-    """One stored record, cut where history may stop reading.
-
-    Attributes:
-        revision: the revision it stores.
-        head: magic, flags and header; readable without the body.
-        body: the stored body and the digest.
-    """
-
-    revision: int
-    head: bytes
-    body: bytes
 
 
 class SchemaId(NamedTuple):
@@ -75,22 +62,6 @@ class Recent(NamedTuple):
     write_id: bytes
     turn_id: str | None = None
     result: bytes | None = None
-
-
-class PageRef(NamedTuple):
-    """A page that a base names.
-
-    Attributes:
-        id: of the page: 8 random bytes and the digest of its stored form.
-        owner: the session that stores it; None for the record's own.
-        version: version of the schema its items were saved with.
-        anchor: the page that it is compressed against, if there is one, which has none itself.
-    """
-
-    id: bytes
-    owner: SessionKey | None
-    version: int
-    anchor: PageRef | None = None
 
 
 class Header(NamedTuple):

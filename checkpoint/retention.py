@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from checkpoint.errors import CheckpointError, Damaged, InvalidOption, UnsupportedFormat
 from checkpoint.ids import SessionKey
-from checkpoint.record import PageRef, Record, read_header
-from checkpoint.store import Head, PageInfo
+from checkpoint.pages import PageRef
+from checkpoint.record import read_header
+from checkpoint.store import Head, PageInfo, Record
 
 Range = tuple[int, int]
 """Revisions from a first to a last."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from checkpoint.baseline import Baseline
 from checkpoint.bodies import Body, applied_to, base_body, patch_body
 from checkpoint.codec import decode
 from checkpoint.diff import applied
 from checkpoint.errors import Damaged
 from checkpoint.ids import SessionKey
 from checkpoint.limits import Limits
-from checkpoint.record import Kind, Record, read_header
-from checkpoint.segment import Baseline, read, seal
+from checkpoint.record import Kind, read_header
+from checkpoint.segment import read, seal
+from checkpoint.store import Record
 
 
 def sealed_anew(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from zstandard import ZstdDecompressor
 
 from checkpoint import frame
+from checkpoint.baseline import Baseline, Tip
 from checkpoint.bodies import RESULT, Body, applied_to, build, read_body
 from checkpoint.codec import DecodeError, MissingTimeZone, encode
 from checkpoint.compression import decompressor
@@ -19,19 +20,16 @@ from checkpoint.diff import applied
 from checkpoint.errors import CheckpointError, Damaged, InvalidState, StateTooLarge
 from checkpoint.frame import DIGEST_SIZE
 from checkpoint.ids import SessionKey
-from checkpoint.items import ItemList, Pages
-from checkpoint.limits import MIN_RAW_BYTES, RAW_PER_BASE, Limits
-from checkpoint.pages import PageData
+from checkpoint.items import Pages
+from checkpoint.limits import Limits
 from checkpoint.record import (
     Header,
     Kind,
-    PageRef,
     Recent,
-    Record,
     header_to_map,
     read_header,
 )
-from checkpoint.store import Segment
+from checkpoint.store import Record, Segment
 
 RING = 32
 """Writes, and turns, before its segment that a base remembers to answer a late retry of one."""
@@ -42,53 +40,8 @@ _KEPT_RESULT = 1024
 _PREFIX_SIZE = 32 * 1024
 _SHARE_PREFIX = 8  # patches that are compressed against the same prefix
 
-# A segment is full when reading it costs more than a new base would: by its patches' stored bytes
-# against the base's, their number (each costs about 20 µs to read), or their raw bytes.
-MAX_PATCHES = 96
-_PATCH_BYTES_PER_BASE = 2
-_MIN_PATCH_BYTES = 16 * 1024
-
 _PATCH = Kind.PATCH
 _NO_RECORDS = "the head names a segment of which no record is there"
-
-
-class Tip(NamedTuple):
-    """The end of a segment: as much of it as the next record must know.
-
-    Attributes:
-        header, digest: of the newest record.
-        recent: the base's ring, and the writes of this segment.
-        prefix: raw bytes of the segment that the next patch is compressed against.
-        trail: raw bodies after those, that patches further on are compressed against.
-        base_bytes, patch_bytes: stored bytes of the base, and of all patches.
-        base_raw, patch_raw: the same before compression.
-        patches: how many.
-        epoch: of the session's head when it was read.
-    """
-
-    header: Header
-    digest: bytes
-    recent: tuple[Recent, ...]
-    prefix: bytes = b""
-    trail: tuple[bytes, ...] = ()
-    base_bytes: int = 0
-    base_raw: int = 0
-    patch_bytes: int = 0
-    patch_raw: int = 0
-    patches: int = 0
-    epoch: int = 0
-
-    def is_worth_keeping(self, before: Tip) -> bool:
-        """Whether the segment with its newest patch is a better buy than a new base.
-
-        What is kept is within the limits of every reader that can read the base.
-        """
-        return (
-            self.patches <= MAX_PATCHES
-            and self.patch_raw - before.patch_raw <= max(MIN_RAW_BYTES, self.base_raw)
-            and self.patch_bytes <= max(_MIN_PATCH_BYTES, _PATCH_BYTES_PER_BASE * self.base_bytes)
-            and self.patch_raw <= max(MIN_RAW_BYTES, RAW_PER_BASE * self.base_raw)
-        )
 
 
 class Stored(NamedTuple):
@@ -134,52 +87,6 @@ class Stored(NamedTuple):
             return after.with_document(document)
         except (TypeError, ValueError) as exc:
             raise Damaged(f"the document cannot be built ({exc})").at(key, number) from exc
-
-
-class Baseline(NamedTuple):
-    """A revision as this process knows it: what a state is built from, and compared with.
-
-    Attributes:
-        tip: the end of its segment; None for a state that was never saved.
-        document: the state at that revision, as plain data, its long lists as ``ItemList``; never
-            changed, parts of it may be shared. None for a tombstone.
-        encoded, lists: the encoding of the document, and the long lists in it.
-        fields: the model's fields as its writer declared them (see :mod:`checkpoint.fields`).
-        result: ``{}``, or ``{RESULT: value}`` where the revision's turn returned one.
-        pages: those that are at hand, by id.
-        spilled: the pages of big values, which are all in ``pages``.
-    """
-
-    tip: Tip | None = None
-    document: Any = None
-    encoded: bytes = encode(None)
-    lists: tuple[ItemList, ...] = ()
-    fields: dict[str, str] = {}
-    result: dict[int, Any] = {}
-    pages: dict[bytes, PageData] = {}
-    spilled: tuple[PageRef, ...] = ()
-
-    @property
-    def end(self) -> Tip:
-        """The end of the segment, of what is or was saved."""
-        assert self.tip is not None
-        return self.tip
-
-    @property
-    def header(self) -> Header:
-        """Of the revision, or the tombstone."""
-        return self.end.header
-
-    @property
-    def saved(self) -> Header | None:
-        """The header of the revision; None for a state that was never saved."""
-        return self.tip.header if self.tip and self.tip.header.kind is not Kind.TOMBSTONE else None
-
-    def with_document(self, document: Any, **others: Any) -> Baseline:
-        """The same with another document, and perhaps other attributes."""
-        lists: list[Any] = []
-        encoded = encode(document, lists)
-        return self._replace(document=document, encoded=encoded, lists=tuple(lists), **others)
 
 
 def seal(

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
+from checkpoint.baseline import Baseline, Tip
 from checkpoint.bodies import base_body, patch_body, standalone
 from checkpoint.cache import Cache
 from checkpoint.codec import DecodeError, decode, encode
@@ -27,13 +28,15 @@ from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems, PageRun, Pages, is_same, list_at, value_at
 from checkpoint.lazy import Undecodable
 from checkpoint.limits import Limits
-from checkpoint.pages import NONCE_SIZE
+from checkpoint.page import NONCE_SIZE
+from checkpoint.pages import PageRef
 from checkpoint.paginate import Paginator
 from checkpoint.paths import format_path
-from checkpoint.record import Header, Kind, PageRef, Record
+from checkpoint.record import Header, Kind
 from checkpoint.schema import Path, Schema
-from checkpoint.segment import Baseline, Tip, seal
+from checkpoint.segment import seal
 from checkpoint.source import Source
+from checkpoint.store import Record
 
 S = TypeVar("S")
 

@@ -12,9 +12,8 @@ from checkpoint.codec import DecodeError, MissingTimeZone
 from checkpoint.errors import CheckpointError, Damaged, InvalidState, NotLoaded
 from checkpoint.ids import SessionKey
 from checkpoint.known import KnownItems
-from checkpoint.pages import PageData
+from checkpoint.pages import PageData, PageRef
 from checkpoint.paths import format_path
-from checkpoint.record import PageRef
 
 
 class Source(NamedTuple):

@@ -24,7 +24,20 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
+
+
+class Record(NamedTuple):
+    """One stored record, cut where history may stop reading.
+
+    Attributes:
+        revision: the revision it stores.
+        head: magic, flags and header; readable without the body.
+        body: the stored body and the digest.
+    """
+
+    revision: int
+    head: bytes
+    body: bytes
 
 
 class Head(NamedTuple):

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from checkpoint.errors import StoreClosed
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
 from checkpoint.store import (
     Attachment,
     Commit,
@@ -18,6 +17,7 @@ from checkpoint.store import (
     Page,
     PageInfo,
     Pruning,
+    Record,
     Segment,
     Store,
 )

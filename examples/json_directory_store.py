@@ -28,8 +28,7 @@ from typing import Any
 
 from checkpoint.errors import Damaged, StoreClosed, StoreUnavailable
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.store import PIN, Attachment, Commit, Head, Page, PageInfo, Pruning, Segment
+from checkpoint.store import PIN, Attachment, Commit, Head, Page, PageInfo, Pruning, Record, Segment
 
 
 @dataclass

@@ -22,8 +22,7 @@ from checkpoint import frame
 from checkpoint.codec import DecodeError, decode_shallow, encode
 from checkpoint.errors import CheckpointError, Damaged, UnsupportedFormat
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.store import Head
+from checkpoint.store import Head, Record
 
 E = TypeVar("E", bound=CheckpointError)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from checkpoint.record import Record
-from checkpoint.store import Commit, Pruning
+from checkpoint.store import Commit, Pruning, Record
 from checkpoint_objectstore.format import Finished, Session, pack_segment
 
 Written = dict[bytes, bytes]

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from checkpoint.errors import Damaged
-from checkpoint.record import Record
-from checkpoint.store import Attachment, Head, PageInfo, Segment
+from checkpoint.store import Attachment, Head, PageInfo, Record, Segment
 
 
 def segment(found: Sequence[Any]) -> Segment:

@@ -13,9 +13,8 @@ from urllib.parse import parse_qsl, unquote
 
 from checkpoint.errors import InvalidOption
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
 from checkpoint.registry import redact
-from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Segment
+from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Record, Segment
 from checkpoint_sql import _sqlite_statements as sql
 from checkpoint_sql import rows
 from checkpoint_sql.sqlite_file import SqliteFile

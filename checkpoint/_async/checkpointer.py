@@ -14,13 +14,13 @@ from checkpoint._async.commits import EpochMoved
 from checkpoint._async.engine import AsyncEngine
 from checkpoint._async.turn import AsyncTurn
 from checkpoint._async.upkeep import AsyncUpkeep
+from checkpoint.baseline import Baseline, Tip
 from checkpoint.errors import Conflict, Damaged, UnsupportedFormat
 from checkpoint.ids import check_id
 from checkpoint.labels import attachment_name
 from checkpoint.options import Options
 from checkpoint.origins import Lineage
 from checkpoint.record import Kind, read_header
-from checkpoint.segment import Baseline, Tip
 from checkpoint.serializer import Draft
 from checkpoint.snapshot import Restored, SessionInfo, Snapshot, from_micros
 from checkpoint.store import AsyncStore

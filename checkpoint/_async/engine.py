@@ -12,6 +12,7 @@ from checkpoint import log
 from checkpoint._async.commits import EpochMoved, conflict, outrun, send
 from checkpoint._async.loading import AsyncLoader
 from checkpoint._async.paging import PagesGone
+from checkpoint.baseline import Baseline, Tip
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
@@ -30,7 +31,6 @@ from checkpoint.labels import attachment_name, label_attachment
 from checkpoint.origins import Lineage
 from checkpoint.paginate import AnchorNeeded
 from checkpoint.record import Header, Kind
-from checkpoint.segment import Baseline, Tip
 from checkpoint.serializer import Draft, owned_by, plan, seal_save, seal_tombstone
 from checkpoint.snapshot import Snapshot
 from checkpoint.waiting import AsyncAttempts, async_value

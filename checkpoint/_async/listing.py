@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from checkpoint._async.commits import outrun
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
 from checkpoint.retention import Base, Range, read_base
-from checkpoint.store import AsyncStore, Head
+from checkpoint.store import AsyncStore, Head, Record
 from checkpoint.waiting import AsyncAttempts
 
 _LISTED = 500  # records or sessions asked for at once

@@ -18,6 +18,7 @@ from checkpoint import log
 from checkpoint._async.commits import outrun
 from checkpoint._async.listing import measure, read_bases, read_head
 from checkpoint._async.pinning import detach_dead, let_go, needed_pages
+from checkpoint.baseline import Tip
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
@@ -42,7 +43,7 @@ from checkpoint.retention import (
     unneeded,
     without,
 )
-from checkpoint.segment import Tip, seal
+from checkpoint.segment import seal
 from checkpoint.serializer import Draft, seal_tombstone
 from checkpoint.store import Attachment, Commit, Head, PageInfo, Pruning
 from checkpoint.waiting import AsyncAttempts

@@ -16,12 +16,13 @@ from checkpoint.errors import (
 )
 from checkpoint.ids import SessionKey
 from checkpoint.labels import read_labels
-from checkpoint.pages import PageData, open_page
+from checkpoint.page import open_page
+from checkpoint.pages import PageData, PageRef
 from checkpoint.pins import read_pins
 from checkpoint.problems import Problem
-from checkpoint.record import PageRef, Record, read_header
+from checkpoint.record import read_header
 from checkpoint.segment import read
-from checkpoint.store import Head
+from checkpoint.store import Head, Record
 from checkpoint.waiting import AsyncAttempts
 
 if TYPE_CHECKING:

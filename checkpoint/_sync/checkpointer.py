@@ -16,13 +16,13 @@ from checkpoint._sync.commits import EpochMoved
 from checkpoint._sync.engine import Engine
 from checkpoint._sync.turn import Turn
 from checkpoint._sync.upkeep import Upkeep
+from checkpoint.baseline import Baseline, Tip
 from checkpoint.errors import Conflict, Damaged, UnsupportedFormat
 from checkpoint.ids import check_id
 from checkpoint.labels import attachment_name
 from checkpoint.options import Options
 from checkpoint.origins import Lineage
 from checkpoint.record import Kind, read_header
-from checkpoint.segment import Baseline, Tip
 from checkpoint.serializer import Draft
 from checkpoint.snapshot import Restored, SessionInfo, Snapshot, from_micros
 from checkpoint.store import Store

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from checkpoint._sync.paging import PagesGone, fetch
+from checkpoint.baseline import Baseline, Tip
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
@@ -23,7 +24,7 @@ from checkpoint.ids import SessionKey
 from checkpoint.limits import Limits
 from checkpoint.pages import PageData
 from checkpoint.record import Header, Kind, read_header
-from checkpoint.segment import Baseline, Tip, read, survey
+from checkpoint.segment import read, survey
 from checkpoint.serializer import Draft
 from checkpoint.snapshot import from_micros
 from checkpoint.store import Commit, Head, Page, Segment, Store

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from checkpoint._sync.commits import outrun
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
 from checkpoint.retention import Base, Range, read_base
-from checkpoint.store import Head, Store
+from checkpoint.store import Head, Record, Store
 from checkpoint.waiting import Attempts
 
 _LISTED = 500  # records or sessions asked for at once

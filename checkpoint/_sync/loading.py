@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from checkpoint import log
 from checkpoint._sync.commits import conflict, load
 from checkpoint._sync.paging import PagesGone, fetch
+from checkpoint.baseline import Baseline, Tip
 from checkpoint.bodies import RESULT
 from checkpoint.codec import decode, encode
 from checkpoint.errors import (
@@ -27,9 +28,9 @@ from checkpoint.ids import SessionKey, check_id
 from checkpoint.labels import read_labels
 from checkpoint.options import Options
 from checkpoint.origins import Lineage, Origins
-from checkpoint.pages import PageData
-from checkpoint.record import Kind, PageRef, Recent
-from checkpoint.segment import Baseline, Tip, read, survey
+from checkpoint.pages import PageData, PageRef
+from checkpoint.record import Kind, Recent
+from checkpoint.segment import read, survey
 from checkpoint.serializer import unsaved
 from checkpoint.source import Source
 from checkpoint.store import Store

@@ -20,6 +20,7 @@ from checkpoint import log
 from checkpoint._sync.commits import outrun
 from checkpoint._sync.listing import measure, read_bases, read_head
 from checkpoint._sync.pinning import detach_dead, let_go, needed_pages
+from checkpoint.baseline import Tip
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
@@ -44,7 +45,7 @@ from checkpoint.retention import (
     unneeded,
     without,
 )
-from checkpoint.segment import Tip, seal
+from checkpoint.segment import seal
 from checkpoint.serializer import Draft, seal_tombstone
 from checkpoint.store import Attachment, Commit, Head, PageInfo, Pruning
 from checkpoint.waiting import Attempts

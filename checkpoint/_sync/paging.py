@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from checkpoint.errors import CheckpointError, Damaged
 from checkpoint.ids import SessionKey
 from checkpoint.limits import Limits
-from checkpoint.pages import PageData, open_page
-from checkpoint.record import PageRef
+from checkpoint.page import open_page
+from checkpoint.pages import PageData, PageRef
 from checkpoint.store import Store
 
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from checkpoint._sync.commits import EpochMoved, outrun
 from checkpoint._sync.listing import read_segments
+from checkpoint.baseline import Baseline, Tip
 from checkpoint.errors import CheckpointError, SaveUnclear
 from checkpoint.hydrator import wanted
 from checkpoint.ids import SessionKey
 from checkpoint.pins import Pin, is_undecided, read_pins, seal_pin, shared_pages
 from checkpoint.retention import Base
-from checkpoint.segment import Baseline, Tip
 from checkpoint.snapshot import Snapshot
 from checkpoint.store import Attachment, Head
 from checkpoint.waiting import Attempts

@@ -17,10 +17,9 @@ from checkpoint.errors import (
     StoreUnavailable,
 )
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
 from checkpoint.retention import Base, Pruned, owners
 from checkpoint.rewrite import sealed_anew
-from checkpoint.store import Head, Pruning
+from checkpoint.store import Head, Pruning, Record
 from checkpoint.waiting import Attempts
 
 if TYPE_CHECKING:

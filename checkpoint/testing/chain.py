@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from checkpoint.ids import SessionKey
-from checkpoint.record import Kind, Record
-from checkpoint.store import Commit, Head, Pruning, Segment, Store
+from checkpoint.record import Kind
+from checkpoint.store import Commit, Head, Pruning, Record, Segment, Store
 
 KEY = SessionKey("default", "user-42")
 

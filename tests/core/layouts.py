@@ -10,9 +10,16 @@ from checkpoint.codec import decode, encode
 from checkpoint.diff import applied, diff
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList
-from checkpoint.pages import PageData, open_page
+from checkpoint.page import open_page
+from checkpoint.pages import PageData, PageRef
 from checkpoint.paginate import AnchorNeeded, Paginator
-from checkpoint.record import Header, Kind, PageRef, SchemaId, Writer, header_to_map
+from checkpoint.record import (
+    Header,
+    Kind,
+    SchemaId,
+    Writer,
+    header_to_map,
+)
 
 from .lists import Pages, with_lists
 

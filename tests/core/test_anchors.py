@@ -9,8 +9,8 @@ import pytest
 from checkpoint.codec import encode
 from checkpoint.ids import SessionKey
 from checkpoint.items import PageRun
+from checkpoint.pages import PageRef
 from checkpoint.paginate import AnchorNeeded, Paginator
-from checkpoint.record import PageRef
 
 from .layouts import ANCHORED, KEY, Session, message, messages
 

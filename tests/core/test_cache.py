@@ -7,13 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from checkpoint.baseline import Baseline
 from checkpoint.bodies import base_body
 from checkpoint.cache import Cache
 from checkpoint.ids import SessionKey
 from checkpoint.limits import Limits
-from checkpoint.pages import PageData
-from checkpoint.record import Header, Kind, PageRef, SchemaId, Writer
-from checkpoint.segment import Baseline, read, seal
+from checkpoint.pages import PageData, PageRef
+from checkpoint.record import (
+    Header,
+    Kind,
+    SchemaId,
+    Writer,
+)
+from checkpoint.segment import read, seal
 
 
 def key(name: object) -> SessionKey:

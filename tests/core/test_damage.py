@@ -26,8 +26,8 @@ from checkpoint import (
 from checkpoint.ids import SessionKey
 from checkpoint.inmemory import InMemoryStore
 from checkpoint.limits import Limits
-from checkpoint.record import Record
 from checkpoint.segment import read
+from checkpoint.store import Record
 
 from ..strategies import examples
 

@@ -13,12 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpoint import Damaged, StateTooLarge, UnsupportedFormat, Writer, frame
+from checkpoint.baseline import MAX_PATCHES, Baseline, Tip
 from checkpoint.bodies import DOCUMENT, FIELDS, OPERATIONS
 from checkpoint.codec import encode
 from checkpoint.ids import SessionKey
 from checkpoint.limits import Limits
-from checkpoint.record import Header, Kind, Recent, Record, SchemaId, header_to_map, read_header
-from checkpoint.segment import MAX_PATCHES, RING, Baseline, Tip, read, seal
+from checkpoint.record import (
+    Header,
+    Kind,
+    Recent,
+    SchemaId,
+    header_to_map,
+    read_header,
+)
+from checkpoint.segment import RING, read, seal
+from checkpoint.store import Record
 
 from ..strategies import DICT_STATES, examples
 

@@ -14,8 +14,8 @@ from checkpoint import Damaged, StateTooLarge, UnsupportedFormat, frame
 from checkpoint.codec import DecodeError, encode
 from checkpoint.encoded import array, split_array
 from checkpoint.ids import SessionKey
-from checkpoint.pages import NONCE_SIZE, PageData, open_page, seal_page
-from checkpoint.record import PAGE_ID_SIZE
+from checkpoint.page import NONCE_SIZE, open_page, seal_page
+from checkpoint.pages import PAGE_ID_SIZE, PageData
 
 from ..strategies import DOCUMENTS, examples
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from checkpoint import Damaged, InvalidOption, Retention
 from checkpoint.ids import SessionKey
-from checkpoint.record import PageRef, Record
+from checkpoint.pages import PageRef
 from checkpoint.retention import (
     Base,
     doomed,
@@ -24,7 +24,7 @@ from checkpoint.retention import (
     read_base,
     without,
 )
-from checkpoint.store import Head
+from checkpoint.store import Head, Record
 from tests.strategies import examples
 
 KEY = SessionKey("default", "user-42")

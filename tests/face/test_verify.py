@@ -21,9 +21,9 @@ from checkpoint import (
 from checkpoint.bodies import OPERATIONS
 from checkpoint.diff import SET
 from checkpoint.limits import Limits
-from checkpoint.record import Record, read_header
+from checkpoint.record import read_header
 from checkpoint.segment import read, seal
-from checkpoint.store import Attachment, Commit, Page, Pruning, Store
+from checkpoint.store import Attachment, Commit, Page, Pruning, Record, Store
 
 from .faces import Place
 from .hooked import hooked, key, lose

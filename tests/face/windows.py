@@ -53,7 +53,7 @@ def small_pages(size: int = 400, patches: int | None = None) -> Iterator[None]:
         patch.setattr("checkpoint.paginate._SCATTERED", size // 2)
         patch.setattr("checkpoint.paginate.ANCHORED", 4)
         if patches is not None:
-            patch.setattr("checkpoint.segment.MAX_PATCHES", patches)
+            patch.setattr("checkpoint.baseline.MAX_PATCHES", patches)
         yield
 
 

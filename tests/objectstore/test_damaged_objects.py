@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from checkpoint import CheckpointError, Damaged, Memory, Retention, UnsupportedFormat, segment
+from checkpoint import CheckpointError, Damaged, Memory, Retention, UnsupportedFormat, baseline
 from checkpoint.ids import SessionKey
 from checkpoint_objectstore._sync.store import ObjectStore
 from checkpoint_objectstore.format import Session, unpack_session
@@ -61,7 +61,7 @@ class Place(World):
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segment, "MAX_PATCHES", 1)
+    monkeypatch.setattr(baseline, "MAX_PATCHES", 1)
 
 
 @pytest.fixture

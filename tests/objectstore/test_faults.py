@@ -87,7 +87,7 @@ def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("checkpoint.paginate.PAGE_SIZE", 150)
     monkeypatch.setattr("checkpoint.paginate._TAIL_SIZE", 40)
     monkeypatch.setattr("checkpoint.paginate._SCATTERED", 80)
-    monkeypatch.setattr("checkpoint.segment.MAX_PATCHES", 20 if SOAK else 2)
+    monkeypatch.setattr("checkpoint.baseline.MAX_PATCHES", 20 if SOAK else 2)
 
 
 @pytest.mark.parametrize("name", ["ministack", "seaweedfs"])

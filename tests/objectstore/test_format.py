@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from checkpoint.errors import Damaged, UnsupportedFormat
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.store import Head
+from checkpoint.store import Head, Record
 from checkpoint_objectstore.format import (
     START,
     Finished,

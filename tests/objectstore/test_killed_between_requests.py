@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from checkpoint import Retention, segment
+from checkpoint import Retention, baseline
 from checkpoint_objectstore.format import Session
 from checkpoint_objectstore.layout import ID
 from tests.objectstore.ending import (
@@ -144,7 +144,7 @@ def delete_all(world: World) -> None:
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segment, "MAX_PATCHES", 2)
+    monkeypatch.setattr(baseline, "MAX_PATCHES", 2)
 
 
 def randomness(world: World, monkeypatch: pytest.MonkeyPatch) -> World:

@@ -13,9 +13,9 @@ import pytest
 
 from checkpoint import frame
 from checkpoint._async import commits, maintenance, pinning
+from checkpoint.baseline import Tip
 from checkpoint.ids import SessionKey
 from checkpoint.inmemory import InMemoryStore
-from checkpoint.segment import Tip
 from checkpoint.store import AsyncStore, Commit, Page, Segment
 from checkpoint.testing.simulator import Violation, Weather, simulate, stores
 from checkpoint.testing.simulator.stores import Link

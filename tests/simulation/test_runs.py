@@ -78,10 +78,10 @@ def test_another_process_runs_the_same(hash_seed: str) -> None:
 
 
 def test_the_process_is_as_before_after_a_run() -> None:
-    from checkpoint import paginate, segment
+    from checkpoint import paginate
 
     def changed() -> list[object]:
-        sizes = [vars(paginate)["PAGE_SIZE"], segment.MAX_PATCHES]
+        sizes = [vars(paginate)["PAGE_SIZE"], baseline.MAX_PATCHES]
         return [os.urandom, time.time_ns, time.monotonic, random.getstate(), *sizes]
 
     before = changed()

@@ -17,8 +17,7 @@ from hypothesis import Phase, settings
 
 from checkpoint.ids import SessionKey
 from checkpoint.inmemory import InMemoryStore
-from checkpoint.record import Record
-from checkpoint.store import PIN, Attachment, Commit, Head, Page, Pruning, Segment, Store
+from checkpoint.store import PIN, Attachment, Commit, Head, Page, Pruning, Record, Segment, Store
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
 from checkpoint.testing.chain import Chain
 from checkpoint.threads import ThreadedStore

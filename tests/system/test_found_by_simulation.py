@@ -23,9 +23,8 @@ from checkpoint import (
 )
 from checkpoint.ids import SessionKey
 from checkpoint.inmemory import InMemoryStore
-from checkpoint.record import Record
 from checkpoint.segment import RING
-from checkpoint.store import Commit, Segment
+from checkpoint.store import Commit, Record, Segment
 
 from .roles import SESSION
 

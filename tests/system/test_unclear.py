@@ -336,7 +336,7 @@ def test_our_write_is_found_under_later_segments_of_others(
     patches: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("checkpoint.segment.MAX_PATCHES", patches)
+    monkeypatch.setattr("checkpoint.baseline.MAX_PATCHES", patches)
     state = begin(cp)
 
     def go_on() -> None:

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from checkpoint import log
 from checkpoint.errors import Damaged, StoreClosed, StoreError
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Segment
+from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Record, Segment
 from checkpoint.waiting import AsyncAttempts
 from checkpoint_objectstore._async.listing import list_sessions
 from checkpoint_objectstore._async.marker import check_place

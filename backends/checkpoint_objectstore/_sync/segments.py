@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from checkpoint.errors import Damaged, UnsupportedFormat
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
+from checkpoint.store import Record
 from checkpoint_objectstore.format import (
     SEGMENT_START,
     Finished,

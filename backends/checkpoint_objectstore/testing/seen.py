@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.store import Commit, Page, Pruning
+from checkpoint.store import Commit, Page, Pruning, Record
 from checkpoint.testing.simulator.history import broken
 from checkpoint.testing.simulator.ledger import Ledger
 from checkpoint.testing.simulator.operation import Operation

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from checkpoint.record import Kind, Record
-from checkpoint.store import Store
+from checkpoint.record import Kind
+from checkpoint.store import Record, Store
 from checkpoint.testing.chain import KEY, Chain
 from checkpoint.testing.contract.suite import Suite
 

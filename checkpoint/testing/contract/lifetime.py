@@ -10,8 +10,8 @@ import pytest
 
 from checkpoint.errors import StoreClosed
 from checkpoint.ids import SessionKey
-from checkpoint.record import Kind, Record
-from checkpoint.store import Attachment, Page, Pruning, Store
+from checkpoint.record import Kind
+from checkpoint.store import Attachment, Page, Pruning, Record, Store
 from checkpoint.testing.chain import KEY, Chain, segment_of
 from checkpoint.testing.contract.suite import Suite
 

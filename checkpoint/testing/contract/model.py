@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 
 from checkpoint.ids import SessionKey
 from checkpoint.inmemory import InMemoryStore
-from checkpoint.record import Kind, Record
-from checkpoint.store import Attachment, Commit, Page, Pruning, Segment, Store
+from checkpoint.record import Kind
+from checkpoint.store import Attachment, Commit, Page, Pruning, Record, Segment, Store
 from checkpoint.testing.chain import Chain, new_record
 from checkpoint.testing.contract.suite import SOAK, Suite
 

@@ -28,10 +28,10 @@ from checkpoint.errors import (
 from checkpoint.ids import SessionKey
 from checkpoint.labels import attachment_name
 from checkpoint.pins import Pin, read_pins
-from checkpoint.record import Header, Kind, Record, read_header
+from checkpoint.record import Header, Kind, read_header
 from checkpoint.segment import RING
 from checkpoint.snapshot import Snapshot
-from checkpoint.store import Attachment, Commit, Page, Pruning
+from checkpoint.store import Attachment, Commit, Page, Pruning, Record
 from checkpoint.testing.simulator.history import History, Write, broken
 from checkpoint.testing.simulator.operation import Content, Operation, Seen, Simulated
 from checkpoint.testing.simulator.rot import Part

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from checkpoint import paginate, segment
+from checkpoint import baseline, paginate
 from checkpoint._async import maintenance
 
 T = TypeVar("T")
@@ -23,8 +23,8 @@ def _sizes(rng: random.Random) -> list[tuple[Any, str, int]]:
         (paginate, "PAGE_SIZE", page),
         (paginate, "_TAIL_SIZE", page // 4),
         (paginate, "_SCATTERED", page // 2),
-        (segment, "MAX_PATCHES", rng.choice((2, 5, 20))),
-        (segment, "_MIN_PATCH_BYTES", rng.choice((500, 2000))),
+        (baseline, "MAX_PATCHES", rng.choice((2, 5, 20))),
+        (baseline, "_MIN_PATCH_BYTES", rng.choice((500, 2000))),
         (maintenance, "_EVERY", 4),
     ]
 

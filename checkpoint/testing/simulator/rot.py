@@ -6,8 +6,7 @@ from random import Random
 from typing import Any
 
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.store import Segment
+from checkpoint.store import Record, Segment
 from checkpoint.testing.simulator.operation import Operation
 
 Part = int | bytes | str

@@ -8,7 +8,6 @@ from random import Random
 from typing import Any, TypeVar, cast
 
 from checkpoint.ids import SessionKey
-from checkpoint.record import Record
 from checkpoint.store import (
     AsyncStore,
     Attachment,
@@ -17,6 +16,7 @@ from checkpoint.store import (
     Page,
     PageInfo,
     Pruning,
+    Record,
     Segment,
     Store,
 )
