@@ -7,15 +7,15 @@ revision and path; nothing half-built is ever returned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from checkpoint.baseline import Baseline
-from checkpoint.cache import Cache
 from checkpoint.codec import DecodeError, MissingTimeZone, decode, encode
 from checkpoint.errors import CheckpointError, Damaged, InvalidOption, InvalidState
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems, Pages, list_at, value_at
+from checkpoint.known import KnownItems
 from checkpoint.lazy import Undecodable
 from checkpoint.pages import PageRef
 from checkpoint.schema import Path, Schema, check_same
@@ -51,7 +51,7 @@ def hydrate(
     schema: Schema[S],
     window: int | None,
     source: Source,
-    cache: Cache,
+    known_items: Callable[[Path], KnownItems],
 ) -> tuple[S, Baseline]:
     """Build a new state from a revision that was read; return it, and the revision.
 
@@ -61,7 +61,7 @@ def hydrate(
     Args:
         window: how many of the last items of memories were fetched; None: all.
         source: where others come from.
-        cache: what is known of items: one that was found valid before is not validated again.
+        known_items: what is known of the items of a memory: one that was found valid before is not validated again.
 
     Raises:
         SchemaMismatch, SchemaChanged: it was saved with another schema, version or model.
@@ -87,7 +87,7 @@ def hydrate(
             elif path in schema.eager:
                 parts.append(NewItems([range(len(items))], items, source.of(path), first))
             else:
-                of = source.of(path, cache.known_items(path))
+                of = source.of(path, known_items(path))
                 parts.append(NewItems([range(len(items))], items, of, first))
         state = schema.build(decode(known.encoded, parts))
     except CheckpointError as exc:

@@ -7,13 +7,12 @@ memory that were never loaded are not looked at: they are what they were.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
 from checkpoint.baseline import Baseline, Tip
 from checkpoint.bodies import base_body, patch_body, standalone
-from checkpoint.cache import Cache
 from checkpoint.codec import DecodeError, decode, encode
 from checkpoint.diff import Patch, applied, diff_encoded
 from checkpoint.encoded import has_nodes, node_number, split_array, split_map
@@ -26,6 +25,7 @@ from checkpoint.errors import (
 from checkpoint.fidelity import Difference, difference, unencodable
 from checkpoint.ids import SessionKey
 from checkpoint.items import ItemList, NewItems, PageRun, Pages, is_same, list_at, value_at
+from checkpoint.known import KnownItems
 from checkpoint.lazy import Undecodable
 from checkpoint.limits import Limits
 from checkpoint.page import NONCE_SIZE
@@ -81,12 +81,12 @@ class Draft(NamedTuple):
                 return known._replace(pages=wanted.pages | spilled)
         return known
 
-    def stored(self, source: Source, cache: Cache) -> None:
+    def stored(self, source: Source, known_items: Callable[[Path], KnownItems]) -> None:
         """Tell the state's memories in which list their items are now, and what was proved.
 
         Args:
             source: where the items of the session come from, as it is now.
-            cache: what is known of items.
+            known_items: what is known of the items of a memory.
         """
         for path, new in self.memories:
             saved = list_at(self.after.document, path)
@@ -95,7 +95,7 @@ class Draft(NamedTuple):
             if new.proof is None:
                 new.items.saved(new, saved, source.of(path))
                 continue
-            known = cache.known_items(path)
+            known = known_items(path)
             new.items.saved(new, saved, source.of(path, known))
             encoded = [each for piece in new.encoded() for each in piece]
             built = [item for piece in new.proof.lists() for item in piece]

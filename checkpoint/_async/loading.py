@@ -197,8 +197,8 @@ class AsyncLoader(Generic[S]):
         self, key: SessionKey, known: Baseline, window: int | None = None
     ) -> tuple[S, Baseline]:
         """Build a state from a revision whose pages were fetched; its baseline too."""
-        schema, source = self.options.schema, self.source(key, known)
-        state, known = hydrate(key, known, schema, window, source, self.options.cache)
+        schema, items = self.options.schema, self.options.cache.known_items
+        state, known = hydrate(key, known, schema, window, self.source(key, known), items)
         if known.header.schema != schema.id:  # new fields of the model are no change of the state
             known = unsaved(key, schema, state, known.tip, known)
         return state, known

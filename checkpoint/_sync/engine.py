@@ -179,7 +179,7 @@ class Engine(Loader[S]):
             if lineage.known.saved is None:
                 self.options.watch.saw_created(lineage.key.session_id)
             lineage.known, lineage.pending = draft.after, None
-            draft.stored(self.source(lineage.key, draft.after), self.options.cache)
+            draft.stored(self.source(lineage.key, draft.after), self.options.cache.known_items)
 
     def _sealed_again(self, key: SessionKey, draft: Draft) -> Draft:
         """The same save on the same head, of which the epoch moved since."""

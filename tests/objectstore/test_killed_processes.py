@@ -19,8 +19,9 @@ from tests.strategies import SOAK
 
 # Small pages and short segments, so that few turns have what many would.
 SMALL = """
-from checkpoint import paginate, baseline
-paginate.PAGE_SIZE, paginate._TAIL_SIZE, paginate._SCATTERED, baseline.MAX_PATCHES = 400, 100, 200, 3
+from checkpoint import baseline, paginate
+paginate.PAGE_SIZE, paginate._TAIL_SIZE, paginate._SCATTERED = 400, 100, 200
+baseline.MAX_PATCHES = 3
 """
 CHILD = (
     SMALL
