@@ -61,7 +61,8 @@ def hydrate(
     Args:
         window: how many of the last items of memories were fetched; None: all.
         source: where others come from.
-        known_items: what is known of the items of a memory: one that was found valid before is not validated again.
+        known_items: what is known of the items of a memory; those that were found valid before are
+            not validated again.
 
     Raises:
         SchemaMismatch, SchemaChanged: it was saved with another schema, version or model.

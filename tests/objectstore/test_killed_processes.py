@@ -57,7 +57,7 @@ def server(ministack: S3Server) -> S3Server:
 
 @pytest.fixture
 def small_sizes() -> Iterator[None]:
-    from checkpoint import paginate
+    from checkpoint import baseline, paginate
 
     with pytest.MonkeyPatch.context() as patch:
         for name, size in (("PAGE_SIZE", 400), ("_TAIL_SIZE", 100), ("_SCATTERED", 200)):

@@ -78,7 +78,7 @@ def test_another_process_runs_the_same(hash_seed: str) -> None:
 
 
 def test_the_process_is_as_before_after_a_run() -> None:
-    from checkpoint import paginate
+    from checkpoint import baseline, paginate
 
     def changed() -> list[object]:
         sizes = [vars(paginate)["PAGE_SIZE"], baseline.MAX_PATCHES]
