@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 import checkpoint
 from checkpoint import AgentState, Checkpointer, Memory
-from checkpoint.ids import SessionKey
-from checkpoint.registry import open_store
+from checkpoint._ids import SessionKey
+from checkpoint._stores.registry import open_store
 from checkpoint.store import Commit, Page, Segment, Store
 
 WINDOW = 50

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from checkpoint.ids import SessionKey
+    from checkpoint._ids import SessionKey
 
 
 class CheckpointError(Exception):
@@ -45,7 +45,7 @@ class CheckpointError(Exception):
         A revision or a path that is not given stays as it is.
 
         Example:
-            >>> from checkpoint.ids import SessionKey
+            >>> from checkpoint._ids import SessionKey
             >>> str(Damaged("the digest does not match").at(SessionKey("default", "user-42"), 7))
             "session 'user-42', revision 7: the digest does not match"
         """

@@ -2,8 +2,9 @@
 
 Anybody can write one: implement :class:`Store` (or :class:`AsyncStore`, the same with ``await``),
 and register a function that opens it under the entry-point group ``checkpoint.stores``, by the
-scheme of its URLs. A blocking store is enough: :class:`checkpoint.threads.ThreadedStore` makes it
-an asynchronous one. :mod:`checkpoint.testing` has the suite that every store must pass.
+scheme of its URLs. A blocking store is enough: :class:`ThreadedStore` makes it an asynchronous one.
+:class:`InMemoryStore` is the reference, to be read. :mod:`checkpoint.testing` has the suite that
+every store must pass. All that an author of a store needs is importable from here.
 
 Notes to implementers:
 
@@ -21,9 +22,33 @@ Notes to implementers:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from checkpoint.ids import SessionKey
+from checkpoint._ids import SessionKey
+
+if TYPE_CHECKING:
+    from checkpoint._stores.inmemory import InMemoryStore
+    from checkpoint._stores.registry import open_store
+    from checkpoint._stores.threads import ThreadedStore
+
+__all__ = [
+    "PIN",
+    "AsyncStore",
+    "Attachment",
+    "Commit",
+    "Head",
+    "InMemoryStore",
+    "Page",
+    "PageInfo",
+    "Pruning",
+    "Record",
+    "Segment",
+    "SessionKey",
+    "Store",
+    "ThreadedStore",
+    "open_store",
+]
+_ELSEWHERE = {"InMemoryStore": "inmemory", "ThreadedStore": "threads", "open_store": "registry"}
 
 
 class Record(NamedTuple):
@@ -249,3 +274,12 @@ class AsyncStore(Protocol):
     async def attachments(self, key: SessionKey) -> list[Attachment]: ...
 
     async def close(self) -> None: ...
+
+
+def __getattr__(name: str) -> object:
+    """The names that are made of those above: what serves them is imported when they are used."""
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"checkpoint._stores.{_ELSEWHERE[name]}"), name)

@@ -27,8 +27,18 @@ from pathlib import Path
 from typing import Any
 
 from checkpoint.errors import Damaged, StoreClosed, StoreUnavailable
-from checkpoint.ids import SessionKey
-from checkpoint.store import PIN, Attachment, Commit, Head, Page, PageInfo, Pruning, Record, Segment
+from checkpoint.store import (
+    PIN,
+    Attachment,
+    Commit,
+    Head,
+    Page,
+    PageInfo,
+    Pruning,
+    Record,
+    Segment,
+    SessionKey,
+)
 
 
 @dataclass

@@ -23,9 +23,9 @@ from uuid import UUID
 import pytest
 
 import checkpoint
-from checkpoint.cli import app
-from checkpoint.console import main
-from checkpoint.printing import plain
+from checkpoint._cli.commands import app
+from checkpoint._cli.console import main
+from checkpoint._cli.printing import plain
 
 URL = "sqlite:///agents.db"
 SECRET = "hunter'2\"\\"
@@ -88,7 +88,7 @@ def store(run: Run) -> Iterator[checkpoint.Checkpointer[dict[str, Any]]]:
 def start(*words: str, **options: Any) -> subprocess.Popen[str]:
     """The command line in a process of its own."""
     pipe = subprocess.PIPE
-    command = [sys.executable, "-m", "checkpoint.console", *words]
+    command = [sys.executable, "-m", "checkpoint._cli.console", *words]
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **options)
 
 
@@ -494,7 +494,7 @@ from importlib.machinery import PathFinder
 find = PathFinder.find_spec
 PathFinder.find_spec = lambda name, *rest: None if name == {name!r} else find(name, *rest)
 
-from checkpoint.console import main
+from checkpoint._cli.console import main
 
 sys.exit(main())
 """
@@ -524,7 +524,7 @@ def test_a_reader_that_leaves_early_ends_it_quietly(words: str, run: Run) -> Non
 @pytest.mark.parametrize("words", [["sessions"], ["sessions", "--json"]], ids=" ".join)
 def test_output_that_cannot_be_written_is_an_error(words: list[str], store: object) -> None:
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "checkpoint.console", *words, URL]
+        command = [sys.executable, "-m", "checkpoint._cli.console", *words, URL]
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert ended.returncode == 1
     assert ended.stderr.startswith("checkpoint: ")

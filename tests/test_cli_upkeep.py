@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import checkpoint
-from checkpoint.console import main
+from checkpoint._cli.console import main
 
 URL = "sqlite:///agents.db"
 

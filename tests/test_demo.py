@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 
 import checkpoint
-from checkpoint.demo import MESSAGES, Delivery, facts, faults, turn_id
+from checkpoint._cli.demo import (
+    MESSAGES,
+    Delivery,
+    facts,
+    faults,
+    turn_id,
+)
 
 TURNS = [turn_id(number) for number in MESSAGES]
 FACTS = facts(MESSAGES.values())
@@ -61,7 +67,7 @@ def play(*words: str, **environment: str) -> Played:
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "checkpoint.console", *words],
+        [sys.executable, "-m", "checkpoint._cli.console", *words],
         capture_output=True,
         text=True,
         check=False,

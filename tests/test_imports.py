@@ -16,7 +16,7 @@ import pytest
 
 import checkpoint
 from checkpoint import AsyncCheckpointer, Checkpointer, CheckpointError
-from checkpoint.registry import GROUP, OURS
+from checkpoint._stores.registry import GROUP, OURS
 
 ROOT = Path(__file__).parent.parent
 

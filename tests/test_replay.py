@@ -480,7 +480,7 @@ def test_the_cold_start_benchmark_tells_each_process_and_what_is_imported() -> N
     assert all(
         took > 0 for rounds in told["samples"].values() for taken in rounds for took in taken
     )
-    assert {"checkpoint.segment", "zstandard"} <= told["imports"].keys()
+    assert {"checkpoint._records.segment", "zstandard"} <= told["imports"].keys()
     assert not {"pydantic", "sqlite3"} & told["imports"].keys()
 
 

@@ -17,8 +17,8 @@ from sqlalchemy.sql.expression import ClauseElement
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "backends"))
 
-from checkpoint_sql.queries import STATEMENTS  # noqa: E402
-from checkpoint_sql.tables import LAYOUT, metadata  # noqa: E402
+from checkpoint_sql._queries import STATEMENTS  # noqa: E402
+from checkpoint_sql._tables import LAYOUT, metadata  # noqa: E402
 
 TARGET = ROOT / "backends" / "checkpoint_sql" / "_sqlite_statements.py"
 

@@ -14,10 +14,10 @@ from errno import EIO
 from itertools import groupby, islice
 from urllib.parse import parse_qsl, unquote
 
+from checkpoint._stores.registry import redact
 from checkpoint.errors import InvalidOption, StoreError, StoreUnsafe
-from checkpoint.registry import redact
 from checkpoint.store import Store
-from checkpoint_objectstore.directory_files import (
+from checkpoint_objectstore._directory_files import (
     ABSENT,
     START,
     checked,
@@ -30,8 +30,8 @@ from checkpoint_objectstore.directory_files import (
     tag_of,
     walk,
 )
-from checkpoint_objectstore.directory_locks import SUPPORTED, sync, sync_folder
-from checkpoint_objectstore.directory_place import Directory, new_temp
+from checkpoint_objectstore._directory_locks import SUPPORTED, sync, sync_folder
+from checkpoint_objectstore._directory_place import Directory, new_temp
 from checkpoint_objectstore.objects import Entry, Object
 
 _PAGE = 4096  # entries of a listing: each reads all names of a folder, so not too few

@@ -1,7 +1,7 @@
 """What a place that keeps objects can do: the handful of calls that a driver is made of.
 
 A driver implements :class:`Objects` (or :class:`AsyncObjects`, the same with ``await``) for one
-bucket or directory; :mod:`checkpoint_objectstore.layout` says which objects there are, and
+bucket or directory; :mod:`checkpoint_objectstore._layout` says which objects there are, and
 ``ObjectStore`` makes a :class:`checkpoint.store.Store` of them.
 
 Notes to implementers:

@@ -8,23 +8,23 @@ from contextlib import closing
 from typing import Any
 
 from checkpoint.errors import StoreUnavailable
-from checkpoint_objectstore.objects import Entry, Object
-from checkpoint_objectstore.s3_answers import undeleted
-from checkpoint_objectstore.s3_client import checked, warm
-from checkpoint_objectstore.s3_errors import (
+from checkpoint_objectstore._s3_answers import undeleted
+from checkpoint_objectstore._s3_client import checked, warm
+from checkpoint_objectstore._s3_errors import (
     FAILURES,
     code_of,
     status_of,
     translated,
     was_sent_again,
 )
-from checkpoint_objectstore.s3_settings import (
+from checkpoint_objectstore._s3_settings import (
     Settings,
     checked_bucket,
     checked_settings,
     parsed,
     root_of,
 )
+from checkpoint_objectstore.objects import Entry, Object
 
 _BATCH = 1000  # keys that one request may delete
 
@@ -253,7 +253,7 @@ class S3Objects:
 
 
 def objects_of(url: str) -> S3Objects:
-    """What an S3 URL names, as :func:`checkpoint_objectstore.s3_url.open_store` takes it."""
+    """What an S3 URL names, as :func:`checkpoint_objectstore._s3_url.open_store` takes it."""
     return S3Objects(**parsed(url)[1])
 
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from checkpoint._ids import SessionKey
+from checkpoint._stores.registry import redact
 from checkpoint.errors import InvalidOption
-from checkpoint.ids import SessionKey
-from checkpoint.registry import redact
 from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Record, Segment
+from checkpoint_sql import _rows as rows
 from checkpoint_sql import _sqlite_statements as sql
-from checkpoint_sql import rows
-from checkpoint_sql.sqlite_file import SqliteFile
+from checkpoint_sql._sqlite_file import SqliteFile
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?", re.ASCII)
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from checkpoint._async.paging import PagesGone, fetch
-from checkpoint.baseline import Baseline, Tip
+from checkpoint._document.pages import PageData
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records.baseline import Baseline, Tip
+from checkpoint._records.header import Header, Kind, read_header
+from checkpoint._records.segment import read, survey
+from checkpoint._runtime.snapshot import from_micros
+from checkpoint._runtime.waiting import AsyncAttempts
+from checkpoint._serializer import Draft
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
@@ -18,15 +26,7 @@ from checkpoint.errors import (
     StoreUnavailable,
     UnsupportedFormat,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.limits import Limits
-from checkpoint.pages import PageData
-from checkpoint.record import Header, Kind, read_header
-from checkpoint.segment import read, survey
-from checkpoint.serializer import Draft
-from checkpoint.snapshot import from_micros
 from checkpoint.store import AsyncStore, Commit, Head, Page, Segment
-from checkpoint.waiting import AsyncAttempts
 
 ATTEMPTS = 5
 _FIRST_PAUSE = 0.1  # seconds
@@ -52,7 +52,7 @@ async def load(
     Raises:
         SessionNotFound: an older revision of a deleted session was asked for.
         RevisionNotFound, RevisionPruned: the session has no such revision, or has it no more.
-        Damaged, UnsupportedFormat, StateTooLarge: see :func:`checkpoint.segment.read`.
+        Damaged, UnsupportedFormat, StateTooLarge: see :func:`checkpoint._records.segment.read`.
         StoreError: the store did not answer.
     """
     segment = await store.read(key, revision, known.header.revision if known else 0)

@@ -8,11 +8,26 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, TypeVar
 
-from checkpoint import log
 from checkpoint._async.commits import EpochMoved, conflict, outrun, send
 from checkpoint._async.loading import AsyncLoader
 from checkpoint._async.paging import PagesGone
-from checkpoint.baseline import Baseline, Tip
+from checkpoint._hydrator import wanted
+from checkpoint._ids import SessionKey
+from checkpoint._records.baseline import Baseline, Tip
+from checkpoint._records.header import Header, Kind
+from checkpoint._records.labels import attachment_name, label_attachment
+from checkpoint._records.pagination import AnchorNeeded
+from checkpoint._runtime import log
+from checkpoint._runtime.lineage import Lineage
+from checkpoint._runtime.snapshot import Snapshot
+from checkpoint._runtime.waiting import AsyncAttempts, async_value
+from checkpoint._serializer import (
+    Draft,
+    owned_by,
+    plan,
+    seal_save,
+    seal_tombstone,
+)
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
@@ -25,15 +40,6 @@ from checkpoint.errors import (
     StateTooLarge,
     UnsupportedFormat,
 )
-from checkpoint.hydrator import wanted
-from checkpoint.ids import SessionKey
-from checkpoint.labels import attachment_name, label_attachment
-from checkpoint.origins import Lineage
-from checkpoint.paginate import AnchorNeeded
-from checkpoint.record import Header, Kind
-from checkpoint.serializer import Draft, owned_by, plan, seal_save, seal_tombstone
-from checkpoint.snapshot import Snapshot
-from checkpoint.waiting import AsyncAttempts, async_value
 
 S = TypeVar("S")
 D = TypeVar("D")
@@ -252,7 +258,7 @@ class AsyncEngine(AsyncLoader[S]):
         result: dict[int, Any] | None = None,
         without: Collection[bytes] = (),
     ) -> Draft | None:
-        """:func:`checkpoint.serializer.plan`, with this engine's schema and limit."""
+        """:func:`checkpoint._serializer.plan`, with this engine's schema and limit."""
         return plan(
             key,
             self.options.schema,

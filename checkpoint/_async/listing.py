@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from checkpoint._async.commits import outrun
-from checkpoint.ids import SessionKey
-from checkpoint.retention import Base, Range, read_base
+from checkpoint._ids import SessionKey
+from checkpoint._records.retention import Base, Range, read_base
+from checkpoint._runtime.waiting import AsyncAttempts
 from checkpoint.store import AsyncStore, Head, Record
-from checkpoint.waiting import AsyncAttempts
 
 _LISTED = 500  # records or sessions asked for at once
 _NONE_AFTER = 2**53  # no session has so many revisions

@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from checkpoint._async.commits import EpochMoved, outrun
 from checkpoint._async.listing import read_segments
-from checkpoint.baseline import Baseline, Tip
+from checkpoint._hydrator import wanted
+from checkpoint._ids import SessionKey
+from checkpoint._records.baseline import Baseline, Tip
+from checkpoint._records.pins import (
+    Pin,
+    is_undecided,
+    read_pins,
+    seal_pin,
+    shared_pages,
+)
+from checkpoint._records.retention import Base
+from checkpoint._runtime.snapshot import Snapshot
+from checkpoint._runtime.waiting import AsyncAttempts
 from checkpoint.errors import CheckpointError, SaveUnclear
-from checkpoint.hydrator import wanted
-from checkpoint.ids import SessionKey
-from checkpoint.pins import Pin, is_undecided, read_pins, seal_pin, shared_pages
-from checkpoint.retention import Base
-from checkpoint.snapshot import Snapshot
 from checkpoint.store import Attachment, Head
-from checkpoint.waiting import AsyncAttempts
 
 if TYPE_CHECKING:
     from checkpoint._async.engine import AsyncEngine

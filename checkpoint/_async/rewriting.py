@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from checkpoint._async.commits import outrun
 from checkpoint._async.listing import measure, read_bases, read_head
 from checkpoint._async.maintenance import NO_GRACE, prune, release
+from checkpoint._ids import SessionKey
+from checkpoint._records.retention import Base, Pruned, owners
+from checkpoint._records.rewrite import sealed_anew
+from checkpoint._runtime.waiting import AsyncAttempts
 from checkpoint.errors import (
     CheckpointError,
     InvalidOption,
     RevisionPruned,
     StoreUnavailable,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.retention import Base, Pruned, owners
-from checkpoint.rewrite import sealed_anew
 from checkpoint.store import Head, Pruning, Record
-from checkpoint.waiting import AsyncAttempts
 
 if TYPE_CHECKING:
     from checkpoint._async.engine import AsyncEngine

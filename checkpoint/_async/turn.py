@@ -8,11 +8,11 @@ from typing import Any, Generic, TypeVar
 
 from checkpoint._async.engine import AsyncEngine
 from checkpoint._async.loading import Begun
-from checkpoint.bodies import RESULT
+from checkpoint._ids import SessionKey
+from checkpoint._records.body import RESULT
+from checkpoint._records.header import Header
+from checkpoint._runtime.snapshot import Snapshot
 from checkpoint.errors import InvalidOption
-from checkpoint.ids import SessionKey
-from checkpoint.record import Header
-from checkpoint.snapshot import Snapshot
 
 S = TypeVar("S")
 

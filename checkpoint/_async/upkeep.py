@@ -6,13 +6,13 @@ import datetime as dt
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from checkpoint._ids import check_id
 from checkpoint.errors import InvalidOption
-from checkpoint.ids import check_id
 
 if TYPE_CHECKING:
     from checkpoint._async.engine import AsyncEngine
-    from checkpoint.problems import Problem
-    from checkpoint.retention import Pruned, Retention
+    from checkpoint._records.retention import Pruned, Retention
+    from checkpoint._runtime.problems import Problem
 
 S = TypeVar("S")
 
@@ -196,7 +196,7 @@ class AsyncUpkeep(Generic[S]):
         Raises:
             InvalidOption: what was given is not one, or the grace has no meaning.
         """
-        from checkpoint.retention import Retention
+        from checkpoint._records.retention import Retention
 
         if given is not None and not isinstance(given, Retention):
             raise InvalidOption(f"a rule is a checkpoint.Retention(...), not {given!r:.40}")

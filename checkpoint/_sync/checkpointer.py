@@ -11,25 +11,30 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from checkpoint import log
+from checkpoint._ids import check_id
+from checkpoint._records.baseline import Baseline, Tip
+from checkpoint._records.header import Kind, read_header
+from checkpoint._records.labels import attachment_name
+from checkpoint._runtime import log
+from checkpoint._runtime.lineage import Lineage
+from checkpoint._runtime.options import Options
+from checkpoint._runtime.snapshot import (
+    Restored,
+    SessionInfo,
+    Snapshot,
+    from_micros,
+)
+from checkpoint._runtime.waiting import Attempts, value
+from checkpoint._serializer import Draft
 from checkpoint._sync.commits import EpochMoved
 from checkpoint._sync.engine import Engine
 from checkpoint._sync.turn import Turn
 from checkpoint._sync.upkeep import Upkeep
-from checkpoint.baseline import Baseline, Tip
 from checkpoint.errors import Conflict, Damaged, UnsupportedFormat
-from checkpoint.ids import check_id
-from checkpoint.labels import attachment_name
-from checkpoint.options import Options
-from checkpoint.origins import Lineage
-from checkpoint.record import Kind, read_header
-from checkpoint.serializer import Draft
-from checkpoint.snapshot import Restored, SessionInfo, Snapshot, from_micros
 from checkpoint.store import Store
-from checkpoint.waiting import Attempts, value
 
 if TYPE_CHECKING:
-    from checkpoint.changes import Change
+    from checkpoint._document.changes import Change
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -332,8 +337,8 @@ class Checkpointer(Upkeep[S]):
             >>> main()
             ['n = 2']
         """
-        from checkpoint.changes import changes_of
-        from checkpoint.diff import diff
+        from checkpoint._document.changes import changes_of
+        from checkpoint._document.diff import diff
 
         before = self.document(session_id, revision=old)
         after = self.document(session_id, revision=new)

@@ -6,8 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from checkpoint._document.pages import PageData
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records.baseline import Baseline, Tip
+from checkpoint._records.header import Header, Kind, read_header
+from checkpoint._records.segment import read, survey
+from checkpoint._runtime.snapshot import from_micros
+from checkpoint._runtime.waiting import Attempts
+from checkpoint._serializer import Draft
 from checkpoint._sync.paging import PagesGone, fetch
-from checkpoint.baseline import Baseline, Tip
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
@@ -20,15 +28,7 @@ from checkpoint.errors import (
     StoreUnavailable,
     UnsupportedFormat,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.limits import Limits
-from checkpoint.pages import PageData
-from checkpoint.record import Header, Kind, read_header
-from checkpoint.segment import read, survey
-from checkpoint.serializer import Draft
-from checkpoint.snapshot import from_micros
 from checkpoint.store import Commit, Head, Page, Segment, Store
-from checkpoint.waiting import Attempts
 
 ATTEMPTS = 5
 _FIRST_PAUSE = 0.1  # seconds
@@ -54,7 +54,7 @@ def load(
     Raises:
         SessionNotFound: an older revision of a deleted session was asked for.
         RevisionNotFound, RevisionPruned: the session has no such revision, or has it no more.
-        Damaged, UnsupportedFormat, StateTooLarge: see :func:`checkpoint.segment.read`.
+        Damaged, UnsupportedFormat, StateTooLarge: see :func:`checkpoint._records.segment.read`.
         StoreError: the store did not answer.
     """
     segment = store.read(key, revision, known.header.revision if known else 0)

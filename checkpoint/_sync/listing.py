@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from checkpoint._ids import SessionKey
+from checkpoint._records.retention import Base, Range, read_base
+from checkpoint._runtime.waiting import Attempts
 from checkpoint._sync.commits import outrun
-from checkpoint.ids import SessionKey
-from checkpoint.retention import Base, Range, read_base
 from checkpoint.store import Head, Record, Store
-from checkpoint.waiting import Attempts
 
 _LISTED = 500  # records or sessions asked for at once
 _NONE_AFTER = 2**53  # no session has so many revisions

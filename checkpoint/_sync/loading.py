@@ -8,12 +8,28 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from checkpoint import log
+from checkpoint._document.codec import decode, encode
+from checkpoint._document.pages import PageData, PageRef
+from checkpoint._hydrator import (
+    check_window,
+    hydrate,
+    plain,
+    wanted,
+)
+from checkpoint._ids import SessionKey, check_id
+from checkpoint._records.baseline import Baseline, Tip
+from checkpoint._records.body import RESULT
+from checkpoint._records.header import Kind, Recent
+from checkpoint._records.labels import read_labels
+from checkpoint._records.segment import read, survey
+from checkpoint._runtime import log
+from checkpoint._runtime.lineage import Lineage, Origins
+from checkpoint._runtime.options import Options
+from checkpoint._runtime.waiting import value
+from checkpoint._serializer import unsaved
+from checkpoint._state.source import Source
 from checkpoint._sync.commits import conflict, load
 from checkpoint._sync.paging import PagesGone, fetch
-from checkpoint.baseline import Baseline, Tip
-from checkpoint.bodies import RESULT
-from checkpoint.codec import decode, encode
 from checkpoint.errors import (
     Damaged,
     InvalidOption,
@@ -23,18 +39,7 @@ from checkpoint.errors import (
     SessionNotFound,
     StateTooLarge,
 )
-from checkpoint.hydrator import check_window, hydrate, plain, wanted
-from checkpoint.ids import SessionKey, check_id
-from checkpoint.labels import read_labels
-from checkpoint.options import Options
-from checkpoint.origins import Lineage, Origins
-from checkpoint.pages import PageData, PageRef
-from checkpoint.record import Kind, Recent
-from checkpoint.segment import read, survey
-from checkpoint.serializer import unsaved
-from checkpoint.source import Source
 from checkpoint.store import Store
-from checkpoint.waiting import value
 
 S = TypeVar("S")
 

@@ -16,24 +16,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from checkpoint import log
-from checkpoint._sync.commits import outrun
-from checkpoint._sync.listing import measure, read_bases, read_head
-from checkpoint._sync.pinning import detach_dead, let_go, needed_pages
-from checkpoint.baseline import Tip
-from checkpoint.errors import (
-    CheckpointError,
-    Conflict,
-    Damaged,
-    SessionNotFound,
-    StoreError,
-    StoreUnavailable,
-)
-from checkpoint.ids import SessionKey
-from checkpoint.labels import read_labels
-from checkpoint.pins import Pin, pinned_pages, read_pins
-from checkpoint.record import Kind
-from checkpoint.retention import (
+from checkpoint._ids import SessionKey
+from checkpoint._records.baseline import Tip
+from checkpoint._records.header import Kind
+from checkpoint._records.labels import read_labels
+from checkpoint._records.pins import Pin, pinned_pages, read_pins
+from checkpoint._records.retention import (
     Base,
     Pruned,
     Range,
@@ -45,10 +33,22 @@ from checkpoint.retention import (
     unneeded,
     without,
 )
-from checkpoint.segment import seal
-from checkpoint.serializer import Draft, seal_tombstone
+from checkpoint._records.segment import seal
+from checkpoint._runtime import log
+from checkpoint._runtime.waiting import Attempts
+from checkpoint._serializer import Draft, seal_tombstone
+from checkpoint._sync.commits import outrun
+from checkpoint._sync.listing import measure, read_bases, read_head
+from checkpoint._sync.pinning import detach_dead, let_go, needed_pages
+from checkpoint.errors import (
+    CheckpointError,
+    Conflict,
+    Damaged,
+    SessionNotFound,
+    StoreError,
+    StoreUnavailable,
+)
 from checkpoint.store import Attachment, Commit, Head, PageInfo, Pruning
-from checkpoint.waiting import Attempts
 
 if TYPE_CHECKING:
     from checkpoint._sync.engine import Engine

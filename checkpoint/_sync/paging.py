@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from checkpoint._document.pages import PageData, PageRef
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records.page import open_page
 from checkpoint.errors import CheckpointError, Damaged
-from checkpoint.ids import SessionKey
-from checkpoint.limits import Limits
-from checkpoint.page import open_page
-from checkpoint.pages import PageData, PageRef
 from checkpoint.store import Store
 
 

@@ -9,17 +9,23 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from checkpoint._hydrator import wanted
+from checkpoint._ids import SessionKey
+from checkpoint._records.baseline import Baseline, Tip
+from checkpoint._records.pins import (
+    Pin,
+    is_undecided,
+    read_pins,
+    seal_pin,
+    shared_pages,
+)
+from checkpoint._records.retention import Base
+from checkpoint._runtime.snapshot import Snapshot
+from checkpoint._runtime.waiting import Attempts
 from checkpoint._sync.commits import EpochMoved, outrun
 from checkpoint._sync.listing import read_segments
-from checkpoint.baseline import Baseline, Tip
 from checkpoint.errors import CheckpointError, SaveUnclear
-from checkpoint.hydrator import wanted
-from checkpoint.ids import SessionKey
-from checkpoint.pins import Pin, is_undecided, read_pins, seal_pin, shared_pages
-from checkpoint.retention import Base
-from checkpoint.snapshot import Snapshot
 from checkpoint.store import Attachment, Head
-from checkpoint.waiting import Attempts
 
 if TYPE_CHECKING:
     from checkpoint._sync.engine import Engine

@@ -7,6 +7,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from checkpoint._ids import SessionKey
+from checkpoint._records.retention import Base, Pruned, owners
+from checkpoint._records.rewrite import sealed_anew
+from checkpoint._runtime.waiting import Attempts
 from checkpoint._sync.commits import outrun
 from checkpoint._sync.listing import measure, read_bases, read_head
 from checkpoint._sync.maintenance import NO_GRACE, prune, release
@@ -16,11 +20,7 @@ from checkpoint.errors import (
     RevisionPruned,
     StoreUnavailable,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.retention import Base, Pruned, owners
-from checkpoint.rewrite import sealed_anew
 from checkpoint.store import Head, Pruning, Record
-from checkpoint.waiting import Attempts
 
 if TYPE_CHECKING:
     from checkpoint._sync.engine import Engine

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from checkpoint._ids import SessionKey
+from checkpoint._records.body import RESULT
+from checkpoint._records.header import Header
+from checkpoint._runtime.snapshot import Snapshot
 from checkpoint._sync.engine import Engine
 from checkpoint._sync.loading import Begun
-from checkpoint.bodies import RESULT
 from checkpoint.errors import InvalidOption
-from checkpoint.ids import SessionKey
-from checkpoint.record import Header
-from checkpoint.snapshot import Snapshot
 
 S = TypeVar("S")
 

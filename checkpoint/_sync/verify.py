@@ -7,6 +7,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from checkpoint._document.pages import PageData, PageRef
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import read_header
+from checkpoint._records.labels import read_labels
+from checkpoint._records.page import open_page
+from checkpoint._records.pins import read_pins
+from checkpoint._records.segment import read
+from checkpoint._runtime.problems import Problem
+from checkpoint._runtime.waiting import Attempts
 from checkpoint._sync.commits import outrun
 from checkpoint._sync.listing import listed, read_head
 from checkpoint.errors import (
@@ -16,16 +25,7 @@ from checkpoint.errors import (
     StateTooLarge,
     UnsupportedFormat,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.labels import read_labels
-from checkpoint.page import open_page
-from checkpoint.pages import PageData, PageRef
-from checkpoint.pins import read_pins
-from checkpoint.problems import Problem
-from checkpoint.record import read_header
-from checkpoint.segment import read
 from checkpoint.store import Head, Record
-from checkpoint.waiting import Attempts
 
 if TYPE_CHECKING:
     from checkpoint._sync.engine import Engine

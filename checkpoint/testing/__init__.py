@@ -1,7 +1,7 @@
 """For tests of stores, and of programs that use them. Needs the extra ``[testing]``.
 
 >>> from pathlib import Path
->>> from checkpoint.inmemory import InMemoryStore
+>>> from checkpoint._stores.inmemory import InMemoryStore
 >>> from checkpoint.testing import StoreSuite
 >>> class TestMyStore(StoreSuite):  # in a file that pytest collects
 ...     durable = False

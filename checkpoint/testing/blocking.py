@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from threading import Thread
 from typing import Any, TypeVar
 
-from checkpoint.ids import SessionKey
+from checkpoint._ids import SessionKey
 from checkpoint.store import (
     AsyncStore,
     Attachment,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from checkpoint.ids import SessionKey
-from checkpoint.record import Kind
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Kind
 from checkpoint.store import Commit, Head, Pruning, Record, Segment, Store
 
 KEY = SessionKey("default", "user-42")

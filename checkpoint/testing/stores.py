@@ -92,7 +92,7 @@ class AsyncStoreSuite(_Contract, Cancelled):
 
     Example:
         >>> from pathlib import Path
-        >>> from checkpoint.threads import ThreadedStore
+        >>> from checkpoint._stores.threads import ThreadedStore
         >>> from checkpoint_sql.sqlite import SqliteStore
         >>> class TestSqliteInThreads(AsyncStoreSuite):
         ...     async def open(self, place: Path) -> ThreadedStore:

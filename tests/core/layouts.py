@@ -5,21 +5,21 @@ from __future__ import annotations
 from itertools import count
 from typing import Any, NamedTuple
 
-from checkpoint.bodies import base_body, read_body, standalone
-from checkpoint.codec import decode, encode
-from checkpoint.diff import applied, diff
-from checkpoint.ids import SessionKey
-from checkpoint.items import ItemList
-from checkpoint.page import open_page
-from checkpoint.pages import PageData, PageRef
-from checkpoint.paginate import AnchorNeeded, Paginator
-from checkpoint.record import (
+from checkpoint._document.codec import decode, encode
+from checkpoint._document.diff import applied, diff
+from checkpoint._document.items import ItemList
+from checkpoint._document.pages import PageData, PageRef
+from checkpoint._ids import SessionKey
+from checkpoint._records.body import base_body, read_body, standalone
+from checkpoint._records.header import (
     Header,
     Kind,
     SchemaId,
     Writer,
     header_to_map,
 )
+from checkpoint._records.page import open_page
+from checkpoint._records.pagination import AnchorNeeded, Paginator
 
 from .lists import Pages, with_lists
 

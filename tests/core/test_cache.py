@@ -7,19 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from checkpoint.baseline import Baseline
-from checkpoint.bodies import base_body
-from checkpoint.cache import Cache
-from checkpoint.ids import SessionKey
-from checkpoint.limits import Limits
-from checkpoint.pages import PageData, PageRef
-from checkpoint.record import (
+from checkpoint._document.pages import PageData, PageRef
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records.baseline import Baseline
+from checkpoint._records.body import base_body
+from checkpoint._records.header import (
     Header,
     Kind,
     SchemaId,
     Writer,
 )
-from checkpoint.segment import read, seal
+from checkpoint._records.segment import read, seal
+from checkpoint._runtime.cache import Cache
 
 
 def key(name: object) -> SessionKey:

@@ -23,10 +23,10 @@ from checkpoint import (
     StateTooLarge,
     UnsupportedFormat,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.limits import Limits
-from checkpoint.segment import read
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records.segment import read
+from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint.store import Record
 
 from ..strategies import examples

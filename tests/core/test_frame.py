@@ -12,13 +12,19 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoint import Damaged, StateTooLarge, UnsupportedFormat, Writer, frame
-from checkpoint.baseline import MAX_PATCHES, Baseline, Tip
-from checkpoint.bodies import DOCUMENT, FIELDS, OPERATIONS
-from checkpoint.codec import encode
-from checkpoint.ids import SessionKey
-from checkpoint.limits import Limits
-from checkpoint.record import (
+from checkpoint import (
+    Damaged,
+    StateTooLarge,
+    UnsupportedFormat,
+    Writer,
+)
+from checkpoint._document.codec import encode
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records import frame
+from checkpoint._records.baseline import MAX_PATCHES, Baseline, Tip
+from checkpoint._records.body import DOCUMENT, FIELDS, OPERATIONS
+from checkpoint._records.header import (
     Header,
     Kind,
     Recent,
@@ -26,7 +32,7 @@ from checkpoint.record import (
     header_to_map,
     read_header,
 )
-from checkpoint.segment import RING, read, seal
+from checkpoint._records.segment import RING, read, seal
 from checkpoint.store import Record
 
 from ..strategies import DICT_STATES, examples

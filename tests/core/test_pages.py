@@ -10,12 +10,13 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoint import Damaged, StateTooLarge, UnsupportedFormat, frame
-from checkpoint.codec import DecodeError, encode
-from checkpoint.encoded import array, split_array
-from checkpoint.ids import SessionKey
-from checkpoint.page import NONCE_SIZE, open_page, seal_page
-from checkpoint.pages import PAGE_ID_SIZE, PageData
+from checkpoint import Damaged, StateTooLarge, UnsupportedFormat
+from checkpoint._document.codec import DecodeError, encode
+from checkpoint._document.encoded import array, split_array
+from checkpoint._document.pages import PAGE_ID_SIZE, PageData
+from checkpoint._ids import SessionKey
+from checkpoint._records import frame
+from checkpoint._records.page import NONCE_SIZE, open_page, seal_page
 
 from ..strategies import DOCUMENTS, examples
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import checkpoint
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.limits import Limits
-from checkpoint.segment import read
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records.segment import read
+from checkpoint._stores.inmemory import InMemoryStore
 
 from ..strategies import SOAK
 

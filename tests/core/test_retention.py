@@ -13,9 +13,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from checkpoint import Damaged, InvalidOption, Retention
-from checkpoint.ids import SessionKey
-from checkpoint.pages import PageRef
-from checkpoint.retention import (
+from checkpoint._document.pages import PageRef
+from checkpoint._ids import SessionKey
+from checkpoint._records.retention import (
     Base,
     doomed,
     micros,

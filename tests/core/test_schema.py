@@ -25,9 +25,9 @@ from checkpoint import (
     SchemaChanged,
     SchemaMismatch,
 )
-from checkpoint.fields import describe
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.schema import ModelSchema
+from checkpoint._state.fields import describe
+from checkpoint._state.schema import ModelSchema
+from checkpoint._stores.inmemory import InMemoryStore
 
 T = TypeVar("T")
 
@@ -169,7 +169,7 @@ from enum import Enum
 from typing import Literal, NamedTuple, NewType
 from pydantic import BaseModel, Field
 from checkpoint import Memory
-from checkpoint.schema import ModelSchema
+from checkpoint._state.schema import ModelSchema
 
 class Mood(Enum):
     GOOD = "good"

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, Self, TypeVar, cast, overload
 
 import checkpoint
 from checkpoint import AsyncCheckpointer, AsyncTurn, Checkpointer, Turn
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.registry import open_store
+from checkpoint._stores.inmemory import InMemoryStore
+from checkpoint._stores.registry import open_store
+from checkpoint._stores.threads import ThreadedStore
 from checkpoint.store import Store
-from checkpoint.threads import ThreadedStore
 
 S = TypeVar("S")
 R = TypeVar("R")

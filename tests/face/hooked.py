@@ -8,10 +8,10 @@ from typing import Any, TypeVar, cast
 
 import checkpoint
 from checkpoint import AsyncCheckpointer
+from checkpoint._ids import SessionKey
+from checkpoint._stores.threads import ThreadedStore
 from checkpoint.errors import StoreUnavailable
-from checkpoint.ids import SessionKey
 from checkpoint.store import Store
-from checkpoint.threads import ThreadedStore
 
 from .faces import AsAsync, Place
 

@@ -23,8 +23,8 @@ from checkpoint import (
     Snapshot,
     StoreUnavailable,
 )
-from checkpoint.frame import DIGEST_SIZE
-from checkpoint.record import Kind, read_header
+from checkpoint._records.frame import DIGEST_SIZE
+from checkpoint._records.header import Kind, read_header
 from checkpoint.store import Pruning, Store
 
 from .faces import Place
@@ -38,7 +38,7 @@ NO_GRACE = dt.timedelta(0)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a kilobyte instead of many, so that small states have some."""
     for name, size in ("PAGE_SIZE", 1024), ("_TAIL_SIZE", 256), ("_SCATTERED", 512):
-        monkeypatch.setattr(f"checkpoint.paginate.{name}", size)
+        monkeypatch.setattr(f"checkpoint._records.pagination.{name}", size)
 
 
 @pytest.fixture
@@ -277,7 +277,7 @@ async def test_a_lost_answer_is_found_out(place: Place, revision: int, becomes: 
 async def test_an_outage_is_told_and_the_next_try_does_it(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpoint.waiting.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint._runtime.waiting.sleep", lambda seconds: None)
     cp, hooks = hooked(place)
     states = await begin(cp)
     hooks.before["prune"] = [lose] * 100

@@ -28,8 +28,8 @@ from checkpoint import (
     RevisionPruned,
     SessionNotFound,
 )
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.record import read_header
+from checkpoint._records.header import read_header
+from checkpoint._stores.inmemory import InMemoryStore
 from tests.strategies import SOAK
 
 from .hooked import key
@@ -102,14 +102,14 @@ class Task:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a kilobyte, listings of two, and no time passes."""
     for name, size in ("PAGE_SIZE", 1024), ("_TAIL_SIZE", 256), ("_SCATTERED", 512):
-        monkeypatch.setattr(f"checkpoint.paginate.{name}", size)
+        monkeypatch.setattr(f"checkpoint._records.pagination.{name}", size)
     monkeypatch.setattr("checkpoint._async.listing._LISTED", 2)
     monkeypatch.setattr("checkpoint._async.maintenance._DROPPED", 2)
 
     async def pass_on(seconds: float) -> None:
         await Pause()
 
-    monkeypatch.setattr("checkpoint.waiting.async_sleep", pass_on)
+    monkeypatch.setattr("checkpoint._runtime.waiting.async_sleep", pass_on)
 
 
 @dataclass

@@ -26,7 +26,7 @@ from checkpoint import (
     Turn,
     UnknownStore,
 )
-from checkpoint.inmemory import InMemoryStore
+from checkpoint._stores.inmemory import InMemoryStore
 
 from .faces import AsAsync, Place
 

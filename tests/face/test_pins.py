@@ -19,8 +19,14 @@ from checkpoint import (
     SessionNotFound,
     StoreUnavailable,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.pins import LONGEST_FORK, Pin, is_undecided, read_pins, seal_pin
+from checkpoint._ids import SessionKey
+from checkpoint._records.pins import (
+    LONGEST_FORK,
+    Pin,
+    is_undecided,
+    read_pins,
+    seal_pin,
+)
 from checkpoint.store import Attachment, Store
 
 from .faces import Place
@@ -36,7 +42,7 @@ NEWEST = Retention(keep_last=1)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a kilobyte instead of many, so that small states have some."""
     for name, size in ("PAGE_SIZE", 1024), ("_TAIL_SIZE", 256), ("_SCATTERED", 512):
-        monkeypatch.setattr(f"checkpoint.paginate.{name}", size)
+        monkeypatch.setattr(f"checkpoint._records.pagination.{name}", size)
 
 
 @pytest.fixture

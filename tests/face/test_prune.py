@@ -35,7 +35,7 @@ NO_GRACE = dt.timedelta(0)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a kilobyte instead of many, so that small states have some."""
     for name, size in ("PAGE_SIZE", 1024), ("_TAIL_SIZE", 256), ("_SCATTERED", 512):
-        monkeypatch.setattr(f"checkpoint.paginate.{name}", size)
+        monkeypatch.setattr(f"checkpoint._records.pagination.{name}", size)
 
 
 @pytest.fixture
@@ -449,7 +449,7 @@ async def test_a_save_that_comes_first_makes_the_prune_look_again(place: Place) 
 async def test_a_prune_that_always_loses_gives_up(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpoint.waiting.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint._runtime.waiting.sleep", lambda seconds: None)
     cp, store = hooked(place)
     await segments(cp, 2)
     theirs = place.rival()
@@ -530,7 +530,7 @@ async def test_a_prune_that_may_still_arrive_is_fenced_off(place: Place) -> None
 async def test_a_store_that_does_not_answer_is_told_as_that(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpoint.waiting.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint._runtime.waiting.sleep", lambda seconds: None)
     cp, store = hooked(place)
     await segments(cp, 2)
     store.before["prune"] = [lose] * 100

@@ -22,7 +22,7 @@ from checkpoint import (
     Snapshot,
     StateTooLarge,
 )
-from checkpoint.record import Header
+from checkpoint._records.header import Header
 
 from .faces import Place
 from .models import Support, SupportConfig, heard, hears, said

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from checkpoint import AsyncCheckpointer, Conflict, baseline
+from checkpoint import AsyncCheckpointer, Conflict
+from checkpoint._records import baseline
 
 from .faces import Place
 

@@ -18,11 +18,11 @@ from checkpoint import (
     Retention,
     SessionNotFound,
 )
-from checkpoint.bodies import OPERATIONS
-from checkpoint.diff import SET
-from checkpoint.limits import Limits
-from checkpoint.record import read_header
-from checkpoint.segment import read, seal
+from checkpoint._document.diff import SET
+from checkpoint._limits import Limits
+from checkpoint._records.body import OPERATIONS
+from checkpoint._records.header import read_header
+from checkpoint._records.segment import read, seal
 from checkpoint.store import Attachment, Commit, Page, Pruning, Record, Store
 
 from .faces import Place
@@ -37,7 +37,7 @@ NEWEST = Retention(keep_last=1)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a kilobyte instead of many, so that small states have some."""
     for name, size in ("PAGE_SIZE", 1024), ("_TAIL_SIZE", 256), ("_SCATTERED", 512):
-        monkeypatch.setattr(f"checkpoint.paginate.{name}", size)
+        monkeypatch.setattr(f"checkpoint._records.pagination.{name}", size)
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from pydantic import BaseModel, field_validator, model_validator
 
 import checkpoint
 from checkpoint import AgentState, Memory
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
+from checkpoint._ids import SessionKey
+from checkpoint._stores.inmemory import InMemoryStore
+from checkpoint._stores.threads import ThreadedStore
 from checkpoint.store import Commit, Segment
-from checkpoint.threads import ThreadedStore
 
 KEY = SessionKey("default", "user-42")
 

@@ -10,10 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from checkpoint import AgentState, AsyncCheckpointer, Memory
-from checkpoint.ids import SessionKey
-from checkpoint.items import ItemList, list_at
-from checkpoint.limits import Limits
-from checkpoint.segment import read
+from checkpoint._document.items import ItemList, list_at
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records.segment import read
 
 from .faces import Place
 
@@ -48,12 +48,12 @@ def small_pages(size: int = 400, patches: int | None = None) -> Iterator[None]:
         patches: begin a new segment, with a layout of its own, after so many.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("checkpoint.paginate.PAGE_SIZE", size)
-        patch.setattr("checkpoint.paginate._TAIL_SIZE", size // 4)
-        patch.setattr("checkpoint.paginate._SCATTERED", size // 2)
-        patch.setattr("checkpoint.paginate.ANCHORED", 4)
+        patch.setattr("checkpoint._records.pagination.PAGE_SIZE", size)
+        patch.setattr("checkpoint._records.pagination._TAIL_SIZE", size // 4)
+        patch.setattr("checkpoint._records.pagination._SCATTERED", size // 2)
+        patch.setattr("checkpoint._records.pagination.ANCHORED", 4)
         if patches is not None:
-            patch.setattr("checkpoint.baseline.MAX_PATCHES", patches)
+            patch.setattr("checkpoint._records.baseline.MAX_PATCHES", patches)
         yield
 
 

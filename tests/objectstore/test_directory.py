@@ -31,10 +31,11 @@ from checkpoint.errors import (
     StoreUnsafe,
 )
 from checkpoint.testing.contract.races import at_once
+from checkpoint_objectstore import _directory_locks as directory_locks
+from checkpoint_objectstore import _directory_place as directory_place
 from checkpoint_objectstore import directory as driver
-from checkpoint_objectstore import directory_locks, directory_place
+from checkpoint_objectstore._directory_place import LOCKS, OURS, TEMP
 from checkpoint_objectstore.directory import DirectoryObjects, open_objects
-from checkpoint_objectstore.directory_place import LOCKS, OURS, TEMP
 from checkpoint_objectstore.objects import Entry, Object, Objects
 from tests.stores.test_full_disk import MOUNT, NAMESPACE
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checkpoint._ids import SessionKey
 from checkpoint.errors import Damaged, UnsupportedFormat
-from checkpoint.ids import SessionKey
 from checkpoint.store import Head, Record
-from checkpoint_objectstore.format import (
+from checkpoint_objectstore._format import (
     START,
     Finished,
     Session,

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 import pytest
 
-from checkpoint import Retention, baseline
-from checkpoint_objectstore.format import Session
-from checkpoint_objectstore.layout import ID
+from checkpoint import Retention
+from checkpoint._records import baseline
+from checkpoint_objectstore._format import Session
+from checkpoint_objectstore._layout import ID
 from tests.objectstore.ending import (
     Agents,
     Ended,

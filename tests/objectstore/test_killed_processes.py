@@ -19,8 +19,8 @@ from tests.strategies import SOAK
 
 # Small pages and short segments, so that few turns have what many would.
 SMALL = """
-from checkpoint import baseline, paginate
-paginate.PAGE_SIZE, paginate._TAIL_SIZE, paginate._SCATTERED = 400, 100, 200
+from checkpoint._records import baseline, pagination
+pagination.PAGE_SIZE, pagination._TAIL_SIZE, pagination._SCATTERED = 400, 100, 200
 baseline.MAX_PATCHES = 3
 """
 CHILD = (
@@ -57,11 +57,11 @@ def server(ministack: S3Server) -> S3Server:
 
 @pytest.fixture
 def small_sizes() -> Iterator[None]:
-    from checkpoint import baseline, paginate
+    from checkpoint._records import baseline, pagination
 
     with pytest.MonkeyPatch.context() as patch:
         for name, size in (("PAGE_SIZE", 400), ("_TAIL_SIZE", 100), ("_SCATTERED", 200)):
-            patch.setattr(paginate, name, size)
+            patch.setattr(pagination, name, size)
         patch.setattr(baseline, "MAX_PATCHES", 3)
         yield
 

@@ -13,8 +13,8 @@ import pytest
 from obstore import exceptions
 
 import checkpoint
+from checkpoint._stores.registry import open_async_store, open_store
 from checkpoint.errors import InvalidOption, StoreDenied, StoreError, StoreUnavailable
-from checkpoint.registry import open_async_store, open_store
 from checkpoint_objectstore._async.store import AsyncObjectStore
 from checkpoint_objectstore._sync.store import ObjectStore
 from checkpoint_objectstore.objects import Object, Objects

@@ -13,7 +13,8 @@ import pytest
 
 import checkpoint
 from checkpoint.errors import CheckpointError, InvalidOption
-from checkpoint_objectstore import s3_settings, s3_url
+from checkpoint_objectstore import _s3_settings as s3_settings
+from checkpoint_objectstore import _s3_url as s3_url
 from checkpoint_objectstore.s3 import S3Objects, objects_of
 from tests.proxy import Proxy
 from tests.servers import ACCESS_KEY, REGION, S3_ENVIRONMENT, SECRET_KEY, S3Server

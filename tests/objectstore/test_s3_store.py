@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from checkpoint._stores.threads import ThreadedStore
 from checkpoint.store import Store
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
 from checkpoint.testing.contract.attachments import Attachments
@@ -21,7 +22,6 @@ from checkpoint.testing.contract.deletion import Deletion
 from checkpoint.testing.contract.heads import Heads
 from checkpoint.testing.contract.pruning import Pruned
 from checkpoint.testing.contract.suite import SOAK, Suite
-from checkpoint.threads import ThreadedStore
 from checkpoint_objectstore._sync.store import ObjectStore
 from checkpoint_objectstore.s3 import S3Objects
 from tests.servers import S3Server

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from checkpoint import frame
 from checkpoint._async import commits, maintenance, pinning
-from checkpoint.baseline import Tip
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
+from checkpoint._ids import SessionKey
+from checkpoint._records import frame
+from checkpoint._records.baseline import Tip
+from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint.store import AsyncStore, Commit, Page, Segment
 from checkpoint.testing.simulator import Violation, Weather, simulate, stores
 from checkpoint.testing.simulator.stores import Link

@@ -15,12 +15,12 @@ from typing import ClassVar
 import pytest
 from hypothesis import Phase, settings
 
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
+from checkpoint._ids import SessionKey
+from checkpoint._stores.inmemory import InMemoryStore
+from checkpoint._stores.threads import ThreadedStore
 from checkpoint.store import PIN, Attachment, Commit, Head, Page, Pruning, Record, Segment, Store
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
 from checkpoint.testing.chain import Chain
-from checkpoint.threads import ThreadedStore
 from checkpoint_sql.sqlite import SqliteStore
 
 from .test_contract import rows_in

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from checkpoint.inmemory import InMemoryStore
+from checkpoint._stores.inmemory import InMemoryStore
+from checkpoint._stores.threads import ThreadedStore
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
-from checkpoint.threads import ThreadedStore
 from checkpoint_sql.sqlite import SqliteStore
 
 

@@ -26,9 +26,9 @@ from checkpoint import (
     StoreTooNew,
     StoreUnavailable,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.record import Kind
-from checkpoint.registry import open_store
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Kind
+from checkpoint._stores.registry import open_store
 from checkpoint.store import Attachment, Page
 from checkpoint.testing.chain import KEY, Chain, segment_of
 from checkpoint.testing.contract.races import at_once

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from threading import Event
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from checkpoint._ids import SessionKey
 from checkpoint.errors import StoreUnavailable
-from checkpoint.ids import SessionKey
 from checkpoint.store import Commit, Segment, Store
 
 if TYPE_CHECKING:  # any store of each kind: what is not here is passed on to the one inside
-    from checkpoint.inmemory import InMemoryStore as AnyStore
-    from checkpoint.threads import ThreadedStore as AnyAsyncStore
+    from checkpoint._stores.inmemory import InMemoryStore as AnyStore
+    from checkpoint._stores.threads import ThreadedStore as AnyAsyncStore
 else:
     AnyStore = AnyAsyncStore = object
 

@@ -21,9 +21,9 @@ from checkpoint import (
     SaveUnclear,
     StoreUnavailable,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.segment import RING
+from checkpoint._ids import SessionKey
+from checkpoint._records.segment import RING
+from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint.store import Commit, Record, Segment
 
 from .roles import SESSION

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
+from checkpoint._runtime.waiting import AsyncAttempts
 from checkpoint.errors import NotAStore, StoreTooNew, StoreUnsafe
-from checkpoint.waiting import AsyncAttempts
-from checkpoint_objectstore.layout import MARKER
+from checkpoint_objectstore._layout import MARKER
 from checkpoint_objectstore.objects import AsyncObjects
 
 _TEXT = b"agent-checkpoint objects "

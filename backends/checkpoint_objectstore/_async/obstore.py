@@ -6,20 +6,25 @@ import builtins
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from checkpoint._runtime.waiting import AsyncAttempts
 from checkpoint.errors import StoreUnavailable
-from checkpoint.waiting import AsyncAttempts
-from checkpoint_objectstore.names import END
-from checkpoint_objectstore.objects import Entry, Object
-from checkpoint_objectstore.obstore_client import Clients
-from checkpoint_objectstore.obstore_errors import (
+from checkpoint_objectstore._names import END
+from checkpoint_objectstore._obstore_client import Clients
+from checkpoint_objectstore._obstore_errors import (
     answer_of,
     is_failure,
     translated,
     undeleted_of,
 )
-from checkpoint_objectstore.s3_answers import Answer, sent_twice
-from checkpoint_objectstore.s3_settings import Settings, checked_bucket, checked_settings, root_of
-from checkpoint_objectstore.workers import AsyncWorkers
+from checkpoint_objectstore._s3_answers import Answer, sent_twice
+from checkpoint_objectstore._s3_settings import (
+    Settings,
+    checked_bucket,
+    checked_settings,
+    root_of,
+)
+from checkpoint_objectstore._workers import AsyncWorkers
+from checkpoint_objectstore.objects import Entry, Object
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta, PutMode

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from checkpoint._ids import SessionKey
 from checkpoint.errors import Damaged, UnsupportedFormat
-from checkpoint.ids import SessionKey
 from checkpoint.store import Record
-from checkpoint_objectstore.format import (
+from checkpoint_objectstore._format import (
     SEGMENT_START,
     Finished,
     first_of_segment,
     unpack_segment,
 )
-from checkpoint_objectstore.layout import folder_of
+from checkpoint_objectstore._layout import folder_of
 from checkpoint_objectstore.objects import AsyncObjects
 
 Listed = list[tuple[Record, int]]

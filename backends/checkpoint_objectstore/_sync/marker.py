@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import os
 
+from checkpoint._runtime.waiting import Attempts
 from checkpoint.errors import NotAStore, StoreTooNew, StoreUnsafe
-from checkpoint.waiting import Attempts
-from checkpoint_objectstore.layout import MARKER
+from checkpoint_objectstore._layout import MARKER
 from checkpoint_objectstore.objects import Objects
 
 _TEXT = b"agent-checkpoint objects "

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from checkpoint import log
+from checkpoint._ids import SessionKey
+from checkpoint._runtime import log
+from checkpoint._runtime.waiting import Attempts
 from checkpoint.errors import Damaged, StoreClosed, StoreError
-from checkpoint.ids import SessionKey
 from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Record, Segment
-from checkpoint.waiting import Attempts
-from checkpoint_objectstore._sync.listing import list_sessions
-from checkpoint_objectstore._sync.marker import check_place
-from checkpoint_objectstore._sync.segments import list_records, list_segments
-from checkpoint_objectstore.format import (
+from checkpoint_objectstore._format import (
     Finished,
     Session,
     pack_session,
@@ -26,8 +23,8 @@ from checkpoint_objectstore.format import (
     unpack_segment,
     unpack_session,
 )
-from checkpoint_objectstore.known import MAX_BYTES, Known, KnownHeads
-from checkpoint_objectstore.layout import (
+from checkpoint_objectstore._known import MAX_BYTES, Known, KnownHeads
+from checkpoint_objectstore._layout import (
     Folder,
     Note,
     folder_of,
@@ -38,8 +35,11 @@ from checkpoint_objectstore.layout import (
     page_id,
     unpack_note,
 )
+from checkpoint_objectstore._pruning import after_commit, after_pruning, touched
+from checkpoint_objectstore._sync.listing import list_sessions
+from checkpoint_objectstore._sync.marker import check_place
+from checkpoint_objectstore._sync.segments import list_records, list_segments
 from checkpoint_objectstore.objects import Entry, Objects
-from checkpoint_objectstore.pruning import after_commit, after_pruning, touched
 
 _AT_ONCE = 16  # segments fetched at the same time
 

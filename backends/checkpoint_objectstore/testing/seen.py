@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from checkpoint.ids import SessionKey
+from checkpoint._ids import SessionKey
 from checkpoint.store import Commit, Page, Pruning, Record
 from checkpoint.testing.simulator.history import broken
 from checkpoint.testing.simulator.ledger import Ledger
 from checkpoint.testing.simulator.operation import Operation
-from checkpoint_objectstore.format import Finished, Session, unpack_segment, unpack_session
-from checkpoint_objectstore.layout import (
+from checkpoint_objectstore._format import (
+    Finished,
+    Session,
+    unpack_segment,
+    unpack_session,
+)
+from checkpoint_objectstore._layout import (
     HEAD,
     ID,
     MARKER,
@@ -19,7 +24,7 @@ from checkpoint_objectstore.layout import (
     page_id,
     unpack_note,
 )
-from checkpoint_objectstore.names import id_of
+from checkpoint_objectstore._names import id_of
 
 _UNLABELLING = ("label", "unlabel")
 

@@ -7,7 +7,7 @@ from inspect import isawaitable
 from random import Random
 from typing import Any, cast
 
-from checkpoint.ids import SessionKey
+from checkpoint._ids import SessionKey
 from checkpoint.store import AsyncStore
 from checkpoint.testing.simulator.ledger import Ledger
 from checkpoint.testing.simulator.network import Process, Request
@@ -15,7 +15,7 @@ from checkpoint.testing.simulator.operation import Operation
 from checkpoint.testing.simulator.weather import Weather
 from checkpoint.testing.simulator.world import Clock, Report, run
 from checkpoint_objectstore._async.store import AsyncObjectStore
-from checkpoint_objectstore.layout import folder_of
+from checkpoint_objectstore._layout import folder_of
 from checkpoint_objectstore.objects import AsyncObjects, Object, Objects
 from checkpoint_objectstore.testing.link import ObjectsLink
 from checkpoint_objectstore.testing.seen import Seen, protected

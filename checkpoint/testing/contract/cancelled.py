@@ -7,9 +7,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.record import Kind
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Kind
+from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint.store import AsyncStore, Page, Segment
 from checkpoint.testing.chain import Chain, new_record
 from checkpoint.testing.contract.suite import Suite

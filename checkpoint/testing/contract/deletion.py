@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from checkpoint.record import Kind
+from checkpoint._records.header import Kind
 from checkpoint.store import Attachment, Page, Segment, Store
 from checkpoint.testing.chain import KEY, Chain, create, segment_of
 from checkpoint.testing.contract.suite import Suite

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from checkpoint.ids import SessionKey
-from checkpoint.record import Kind
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Kind
 from checkpoint.store import Head, Record, Segment, Store
 from checkpoint.testing.chain import KEY, Chain, segment_of
 from checkpoint.testing.contract.suite import Suite

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from checkpoint.record import Kind
+from checkpoint._records.header import Kind
 from checkpoint.store import Record, Store
 from checkpoint.testing.chain import KEY, Chain
 from checkpoint.testing.contract.suite import Suite

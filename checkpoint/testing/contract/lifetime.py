@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Kind
 from checkpoint.errors import StoreClosed
-from checkpoint.ids import SessionKey
-from checkpoint.record import Kind
 from checkpoint.store import Attachment, Page, Pruning, Record, Store
 from checkpoint.testing.chain import KEY, Chain, segment_of
 from checkpoint.testing.contract.suite import Suite

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from checkpoint.ids import SessionKey, check_id
-from checkpoint.record import Kind
+from checkpoint._ids import SessionKey, check_id
+from checkpoint._records.header import Kind
 from checkpoint.store import Attachment, Head, Page, Segment, Store
 from checkpoint.testing.chain import Chain, create, segment_of
 from checkpoint.testing.contract.suite import Suite

@@ -20,9 +20,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.record import Kind
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Kind
+from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint.store import Attachment, Commit, Page, Pruning, Record, Segment, Store
 from checkpoint.testing.chain import Chain, new_record
 from checkpoint.testing.contract.suite import SOAK, Suite

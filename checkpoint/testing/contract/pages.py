@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from checkpoint.ids import SessionKey
+from checkpoint._ids import SessionKey
 from checkpoint.store import Page, Store
 from checkpoint.testing.chain import KEY, Chain
 from checkpoint.testing.contract.suite import Suite

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from checkpoint.record import Kind
+from checkpoint._records.header import Kind
 from checkpoint.store import Attachment, Page, Segment, Store
 from checkpoint.testing.chain import KEY, Chain, new_record, segment_of
 from checkpoint.testing.contract.suite import Suite

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import pytest
 
-from checkpoint.ids import SessionKey
-from checkpoint.record import Kind
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Kind
 from checkpoint.store import Attachment, Page, Segment, Store
 from checkpoint.testing.chain import KEY, Chain, new_record, segment_of
 from checkpoint.testing.contract.suite import SOAK, Suite

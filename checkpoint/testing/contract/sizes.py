@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from checkpoint.record import Kind
+from checkpoint._records.header import Kind
 from checkpoint.store import Attachment, Page, Segment, Store
 from checkpoint.testing.chain import KEY, Chain, segment_of
 from checkpoint.testing.contract.suite import SOAK, Suite

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoint.ids import SessionKey
+from checkpoint._ids import SessionKey
 from checkpoint.store import PageInfo, Store
 from checkpoint.testing.chain import KEY
 

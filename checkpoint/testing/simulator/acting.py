@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from checkpoint._async.checkpointer import AsyncCheckpointer
-from checkpoint.record import Header
-from checkpoint.snapshot import Restored
+from checkpoint._records.header import Header
+from checkpoint._runtime.snapshot import Restored
 from checkpoint.testing.simulator.history import History, broken
 from checkpoint.testing.simulator.operation import (
     Content,

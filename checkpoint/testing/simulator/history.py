@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
-from checkpoint.ids import SessionKey
-from checkpoint.record import Header
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Header
 from checkpoint.testing.simulator.operation import Content, Operation
 
 

@@ -13,6 +13,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from checkpoint._async.checkpointer import AsyncCheckpointer
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Header, Kind, read_header
+from checkpoint._records.labels import attachment_name
+from checkpoint._records.pins import Pin, read_pins
+from checkpoint._records.segment import RING
+from checkpoint._runtime.snapshot import Snapshot
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
@@ -25,12 +31,6 @@ from checkpoint.errors import (
     StoreUnavailable,
     UnsupportedFormat,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.labels import attachment_name
-from checkpoint.pins import Pin, read_pins
-from checkpoint.record import Header, Kind, read_header
-from checkpoint.segment import RING
-from checkpoint.snapshot import Snapshot
 from checkpoint.store import Attachment, Commit, Page, Pruning, Record
 from checkpoint.testing.simulator.history import History, Write, broken
 from checkpoint.testing.simulator.operation import Content, Operation, Seen, Simulated

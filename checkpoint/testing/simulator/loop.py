@@ -10,8 +10,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from checkpoint import baseline, paginate
 from checkpoint._async import maintenance
+from checkpoint._records import baseline, pagination
 
 T = TypeVar("T")
 
@@ -20,9 +20,9 @@ def _sizes(rng: random.Random) -> list[tuple[Any, str, int]]:
     """Pages of a few items and short segments: a short run has what a store has after days."""
     page = rng.choice((200, 200, 800, 5000))
     return [
-        (paginate, "PAGE_SIZE", page),
-        (paginate, "_TAIL_SIZE", page // 4),
-        (paginate, "_SCATTERED", page // 2),
+        (pagination, "PAGE_SIZE", page),
+        (pagination, "_TAIL_SIZE", page // 4),
+        (pagination, "_SCATTERED", page // 2),
         (baseline, "MAX_PATCHES", rng.choice((2, 5, 20))),
         (baseline, "_MIN_PATCH_BYTES", rng.choice((500, 2000))),
         (maintenance, "_EVERY", 4),

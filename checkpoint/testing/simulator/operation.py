@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from checkpoint.ids import SessionKey
-from checkpoint.memory import Memory
-from checkpoint.record import Header
-from checkpoint.retention import Retention
-from checkpoint.state import AgentState
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Header
+from checkpoint._records.retention import Retention
+from checkpoint._state.agent_state import AgentState
+from checkpoint._state.memory import Memory
 
 if TYPE_CHECKING:
     from checkpoint.testing.simulator.history import History, Write

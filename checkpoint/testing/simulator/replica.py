@@ -8,13 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from checkpoint._async.checkpointer import AsyncCheckpointer
-from checkpoint.cache import CACHE_BYTES, Cache
-from checkpoint.keywatch import KeyWatch
-from checkpoint.limits import Limits
-from checkpoint.options import Options
-from checkpoint.record import Writer
-from checkpoint.retention import Retention
-from checkpoint.schema import ModelSchema
+from checkpoint._limits import Limits
+from checkpoint._records.header import Writer
+from checkpoint._records.retention import Retention
+from checkpoint._runtime.cache import CACHE_BYTES, Cache
+from checkpoint._runtime.keywatch import KeyWatch
+from checkpoint._runtime.options import Options
+from checkpoint._state.schema import ModelSchema
 from checkpoint.store import AsyncStore
 from checkpoint.testing.simulator.network import Process
 from checkpoint.testing.simulator.operation import Simulated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from checkpoint.ids import SessionKey
+from checkpoint._ids import SessionKey
 from checkpoint.store import Record, Segment
 from checkpoint.testing.simulator.operation import Operation
 

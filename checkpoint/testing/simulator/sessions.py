@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from checkpoint._records.header import Header
 from checkpoint.errors import Conflict
-from checkpoint.record import Header
 from checkpoint.testing.simulator.acting import Acting
 from checkpoint.testing.simulator.history import History, broken
 from checkpoint.testing.simulator.operation import Content, Operation

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Header
 from checkpoint.errors import CheckpointError, Conflict
-from checkpoint.ids import SessionKey
-from checkpoint.record import Header
 from checkpoint.testing.simulator.acting import Acting, on_newest
 from checkpoint.testing.simulator.history import History, broken
 from checkpoint.testing.simulator.operation import Content, Operation, Seen, Simulated

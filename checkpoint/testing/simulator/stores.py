@@ -7,7 +7,7 @@ from inspect import iscoroutinefunction
 from random import Random
 from typing import Any, TypeVar, cast
 
-from checkpoint.ids import SessionKey
+from checkpoint._ids import SessionKey
 from checkpoint.store import (
     AsyncStore,
     Attachment,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from checkpoint._runtime.snapshot import Snapshot
 from checkpoint.errors import Conflict
-from checkpoint.snapshot import Snapshot
 from checkpoint.testing.simulator.acting import Acting, on_newest
 from checkpoint.testing.simulator.history import broken
 from checkpoint.testing.simulator.operation import Content, Operation, Seen, Simulated

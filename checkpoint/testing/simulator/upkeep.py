@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 
-from checkpoint.ids import SessionKey
-from checkpoint.record import Header
-from checkpoint.retention import Pruned, Retention
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Header
+from checkpoint._records.retention import Pruned, Retention
 from checkpoint.testing.simulator.acting import Acting
 from checkpoint.testing.simulator.history import History, broken
 from checkpoint.testing.simulator.operation import Content, Operation

@@ -10,10 +10,10 @@ from random import Random
 from traceback import format_exception
 from typing import Protocol
 
-from checkpoint.cache import CACHE_BYTES
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.retention import Retention
+from checkpoint._ids import SessionKey
+from checkpoint._records.retention import Retention
+from checkpoint._runtime.cache import CACHE_BYTES
+from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint.store import AsyncStore, Store
 from checkpoint.testing.simulator import loop as virtual
 from checkpoint.testing.simulator.history import Violation

@@ -1,0 +1,1 @@
+"""Documents: a state as plain data, encoded, compared and patched."""

@@ -1,0 +1,102 @@
+"""A revision as a process knows it: the end of its segment, and its document."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from checkpoint._document.codec import encode
+from checkpoint._document.items import ItemList
+from checkpoint._document.pages import PageData, PageRef
+from checkpoint._limits import MIN_RAW_BYTES, RAW_PER_BASE
+from checkpoint._records.header import Header, Kind, Recent
+
+# A segment is full when reading it costs more than a new base would: by its patches' stored bytes
+# against the base's, their number (each costs about 20 µs to read), or their raw bytes.
+MAX_PATCHES = 96
+_PATCH_BYTES_PER_BASE = 2
+_MIN_PATCH_BYTES = 16 * 1024
+
+
+class Tip(NamedTuple):
+    """The end of a segment: as much of it as the next record must know.
+
+    Attributes:
+        header, digest: of the newest record.
+        recent: the base's ring, and the writes of this segment.
+        prefix: raw bytes of the segment that the next patch is compressed against.
+        trail: raw bodies after those, that patches further on are compressed against.
+        base_bytes, patch_bytes: stored bytes of the base, and of all patches.
+        base_raw, patch_raw: the same before compression.
+        patches: how many.
+        epoch: of the session's head when it was read.
+    """
+
+    header: Header
+    digest: bytes
+    recent: tuple[Recent, ...]
+    prefix: bytes = b""
+    trail: tuple[bytes, ...] = ()
+    base_bytes: int = 0
+    base_raw: int = 0
+    patch_bytes: int = 0
+    patch_raw: int = 0
+    patches: int = 0
+    epoch: int = 0
+
+    def is_worth_keeping(self, before: Tip) -> bool:
+        """Whether the segment with its newest patch is a better buy than a new base.
+
+        What is kept is within the limits of every reader that can read the base.
+        """
+        return (
+            self.patches <= MAX_PATCHES
+            and self.patch_raw - before.patch_raw <= max(MIN_RAW_BYTES, self.base_raw)
+            and self.patch_bytes <= max(_MIN_PATCH_BYTES, _PATCH_BYTES_PER_BASE * self.base_bytes)
+            and self.patch_raw <= max(MIN_RAW_BYTES, RAW_PER_BASE * self.base_raw)
+        )
+
+
+class Baseline(NamedTuple):
+    """A revision as this process knows it: what a state is built from, and compared with.
+
+    Attributes:
+        tip: the end of its segment; None for a state that was never saved.
+        document: the state at that revision, as plain data, its long lists as ``ItemList``; never
+            changed, parts of it may be shared. None for a tombstone.
+        encoded, lists: the encoding of the document, and the long lists in it.
+        fields: the model's fields as its writer declared them.
+        result: ``{}``, or ``{RESULT: value}`` where the revision's turn returned one.
+        pages: those that are at hand, by id.
+        spilled: the pages of big values, which are all in ``pages``.
+    """
+
+    tip: Tip | None = None
+    document: Any = None
+    encoded: bytes = encode(None)
+    lists: tuple[ItemList, ...] = ()
+    fields: dict[str, str] = {}
+    result: dict[int, Any] = {}
+    pages: dict[bytes, PageData] = {}
+    spilled: tuple[PageRef, ...] = ()
+
+    @property
+    def end(self) -> Tip:
+        """The end of the segment, of what is or was saved."""
+        assert self.tip is not None
+        return self.tip
+
+    @property
+    def header(self) -> Header:
+        """Of the revision, or the tombstone."""
+        return self.end.header
+
+    @property
+    def saved(self) -> Header | None:
+        """The header of the revision; None for a state that was never saved."""
+        return self.tip.header if self.tip and self.tip.header.kind is not Kind.TOMBSTONE else None
+
+    def with_document(self, document: Any, **others: Any) -> Baseline:
+        """The same with another document, and perhaps other attributes."""
+        lists: list[Any] = []
+        encoded = encode(document, lists)
+        return self._replace(document=document, encoded=encoded, lists=tuple(lists), **others)

@@ -1,0 +1,288 @@
+"""Segments: a base and the patches after it, sealed into records and read back.
+
+Each record is compressed against the raw bodies before it and its digest is chained to theirs, so
+a segment is written and verified in order. Pure functions: bytes and values in, the same out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from zstandard import ZstdDecompressor
+
+from checkpoint._document.codec import DecodeError, MissingTimeZone, encode
+from checkpoint._document.diff import applied
+from checkpoint._document.items import Pages
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records import frame
+from checkpoint._records.baseline import Baseline, Tip
+from checkpoint._records.body import (
+    RESULT,
+    Body,
+    applied_to,
+    build,
+    read_body,
+)
+from checkpoint._records.compression import decompressor
+from checkpoint._records.frame import DIGEST_SIZE
+from checkpoint._records.header import (
+    Header,
+    Kind,
+    Recent,
+    header_to_map,
+    read_header,
+)
+from checkpoint.errors import CheckpointError, Damaged, InvalidState, StateTooLarge
+from checkpoint.store import Record, Segment
+
+RING = 32
+"""Writes, and turns, before its segment that a base remembers to answer a late retry of one."""
+
+_KEPT_RESULT = 1024
+"""Encoded bytes of a turn's result that the ring keeps, at most."""
+
+_PREFIX_SIZE = 32 * 1024
+_SHARE_PREFIX = 8  # patches that are compressed against the same prefix
+
+_PATCH = Kind.PATCH
+_NO_RECORDS = "the head names a segment of which no record is there"
+
+
+class Stored(NamedTuple):
+    """A segment verified, up to the revision asked for; pages may be needed to build its document.
+
+    Attributes:
+        base: its body; that of a tombstone holds nothing.
+        patches: the bodies after it.
+        tip: the end of what was read.
+    """
+
+    base: Body
+    patches: tuple[Body, ...]
+    tip: Tip
+
+    def build(self, key: SessionKey, pages: Pages) -> Baseline:
+        """What was read, with its document. ``pages`` has those of the base's big values."""
+        newest = self.patches[-1] if self.patches else self.base
+        number = self.tip.header.revision
+        spilled = tuple(self.base.spilled())
+        read = Baseline(
+            self.tip,
+            fields=self.base.fields,
+            result=newest.result,
+            pages=dict(pages),
+            spilled=spilled,
+        )
+        try:
+            document = build(self.base, self.patches, pages) if self.base.content else None
+            return read.with_document(document)
+        except MissingTimeZone as exc:
+            raise InvalidState(str(exc)).at(key, number) from exc
+        except (TypeError, ValueError) as exc:  # of what is no document, or nested too deep for one
+            raise Damaged(f"the document cannot be built ({exc})").at(key, number) from exc
+
+    def build_on(self, key: SessionKey, before: Baseline) -> Baseline:
+        """What was read after ``before``, of the same segment."""
+        document, number = before.document, self.tip.header.revision
+        after = before._replace(tip=self.tip, result=self.patches[-1].result)
+        try:
+            for patch in self.patches:
+                document = applied_to(document, patch.build({}), applied)
+            return after.with_document(document)
+        except (TypeError, ValueError) as exc:
+            raise Damaged(f"the document cannot be built ({exc})").at(key, number) from exc
+
+
+def seal(
+    key: SessionKey, header: Header, body: dict[int, Any], tip: Tip | None, limits: Limits
+) -> tuple[Record, Tip]:
+    """Seal one record; return it, and the tip after it.
+
+    A patch continues ``tip``; a base or a tombstone begins anew and takes from it only the ring.
+
+    Raises:
+        TypeError, ValueError: the body cannot be encoded.
+        StateTooLarge: no reader with these limits could read it back.
+    """
+    raw = encode(body) if body else b""
+    follows = tip if header.kind is Kind.PATCH else None
+    if follows is not None:
+        header = header._replace(parent_write_id=b"", parent_digest=b"")  # those of the tip
+    elif tip is not None:
+        header = header._replace(recent=_remembered(header.kind, tip))
+    stored, flags = frame.pack(raw, follows.prefix if follows else b"")
+    head = frame.seal_head(header_to_map(header), flags)
+    chained = frame.digest(key, follows.digest if follows else b"", head, stored)
+    record = Record(header.revision, head, stored + chained)
+    end = _End(follows)
+    if follows is None:
+        try:
+            end.check_size(len(raw), limits)
+        except StateTooLarge as exc:
+            exc.at(key)
+            raise
+    end.add(header, record, raw, {RESULT: body[RESULT]} if RESULT in body else {})
+    return record, end.tip(tip.epoch if tip else 0)
+
+
+def _remembered(kind: Kind, tip: Tip) -> tuple[Recent, ...]:
+    """The ring of a new segment: the last writes, and the last turns further back."""
+    if kind is Kind.TOMBSTONE:  # the turns of a deleted session are not those of its successor
+        return tuple(write._replace(turn_id=None, result=None) for write in tip.recent[-RING:])
+    turns = [write for write in tip.recent[:-RING] if write.turn_id is not None]
+    room = RING - sum(write.turn_id is not None for write in tip.recent[-RING:])
+    return (*turns[len(turns) - room :], *tip.recent[-RING:]) if room else tip.recent[-RING:]
+
+
+def read(
+    key: SessionKey,
+    records: Sequence[Record],
+    limits: Limits,
+    after: Tip | None = None,
+    epoch: int = 0,
+) -> Stored:
+    """Verify and read a segment: its base and the patches up to the last record given.
+
+    Args:
+        after: the tip that the records follow, for the rest of a segment read before.
+        epoch: of the session's head, as it was read with them.
+
+    Raises:
+        Damaged: a record is not what was written here, or one is missing.
+        UnsupportedFormat: a newer version of the library wrote it.
+        StateTooLarge: it exceeds the limit; the body that does was not decompressed.
+        InvalidState: it names a time zone that this host has no data for.
+    """
+    if not records:
+        raise Damaged(_NO_RECORDS).at(key)
+    end = _End(after)
+    bodies = [] if after is None else [Body()]
+    for record in records:
+        try:
+            bodies.append(end.read(key, record, limits))
+        except MissingTimeZone as exc:
+            raise InvalidState(str(exc)).at(key, record.revision) from exc
+        except DecodeError as exc:
+            reason = f"the body cannot be decoded ({exc})"
+            raise Damaged(reason).at(key, record.revision) from exc
+        except CheckpointError as exc:
+            exc.at(key, record.revision)
+            raise
+    base, *patches = bodies
+    return Stored(base, tuple(patches), end.tip(epoch))
+
+
+def _kept(result: dict[int, Any]) -> bytes | None:
+    """What the ring keeps of a turn's result, so that it outlives its revision."""
+    if RESULT not in result:
+        return None
+    encoded = encode(result[RESULT])
+    return encoded if len(encoded) <= _KEPT_RESULT else b""
+
+
+def survey(key: SessionKey, segment: Segment) -> Tip:
+    """The tip of a segment by its headers alone, for what goes on it without reading it.
+
+    A new base or a tombstone needs no body, so a state that is damaged or too large can still be
+    deleted or rolled back.
+
+    Raises:
+        Damaged: the newest header cannot be read.
+    """
+    records = segment.records
+    recent: list[Recent] = []
+    header = None
+    if not records:
+        raise Damaged(_NO_RECORDS).at(key)
+    for record in records:
+        try:
+            header, _ = read_header(record)
+        except Damaged as exc:
+            if record is not records[-1]:
+                continue  # its write is not remembered; it is the newest that counts
+            exc.at(key, record.revision)
+            raise
+        # What a turn returned is in the body: whoever asks is told that it cannot be had.
+        recent += [*header.recent, header.as_recent(b"" if header.turn_id else None)]
+    assert header is not None
+    digest = records[-1].body[-DIGEST_SIZE:]
+    return Tip(header, digest, tuple(recent), epoch=segment.head.epoch)
+
+
+class _End:
+    """The end of a segment while records are added to it: a :class:`Tip` that changes."""
+
+    def __init__(self, tip: Tip | None) -> None:
+        self._header = tip.header if tip else None
+        self._digest, self._prefix = (tip.digest, tip.prefix) if tip else (b"", b"")
+        self._recent, self._trail = ([*tip.recent], [*tip.trail]) if tip else ([], [])
+        self._base_bytes, self._base_raw = (tip.base_bytes, tip.base_raw) if tip else (0, 0)
+        self._patch_bytes, self._patch_raw = (tip.patch_bytes, tip.patch_raw) if tip else (0, 0)
+        self._patches = tip.patches if tip else 0
+        self._context: ZstdDecompressor | None = None  # of the prefix
+
+    def read(self, key: SessionKey, record: Record, limits: Limits) -> Body:
+        """Verify the next record, and add it; its body."""
+        header, flags = read_header(record)
+        before = self._header
+        if (header.kind is _PATCH) != (before is not None):
+            raise Damaged(f"a {header.kind.name.lower()} stands where it cannot in a segment")
+        if before is not None and header.revision != before.revision + 1:
+            raise Damaged(f"revision {before.revision + 1} is missing from its segment")
+        stored = record.body[:-DIGEST_SIZE]
+        expected = frame.digest(key, self._digest, record.head, stored)
+        if record.body[-DIGEST_SIZE:] != expected:
+            raise Damaged(
+                "the digest does not match: the record, or one before it in its segment, was "
+                "changed, cut short, or written for another session"
+            )
+        size = frame.unpacked_size(stored, flags)
+        self.check_size(size, limits)
+        self._context = self._context or decompressor(self._prefix)
+        raw = frame.unpack(stored, flags, size, self._context)
+        body = read_body(header.kind, raw, header.pages)
+        self.add(header, record, raw, body.result)
+        return body
+
+    def check_size(self, raw_size: int, limits: Limits) -> None:
+        """Raise StateTooLarge if a body of this size would make the segment too large."""
+        limits.check_segment(raw_size, raw_size + self._base_raw + self._patch_raw)
+
+    def add(self, header: Header, record: Record, raw: bytes, result: dict[int, Any]) -> None:
+        """Add a record; ``result`` is that of its turn."""
+        stored = len(record.head) + len(record.body)
+        if self._header is None:
+            self._base_bytes, self._base_raw = stored, len(raw)
+            self._prefix, self._context = raw[-_PREFIX_SIZE:], None
+        else:
+            self._patch_bytes += stored
+            self._patch_raw += len(raw)
+            self._patches += 1
+            self._trail.append(raw)
+            if self._patches % _SHARE_PREFIX == 0:  # so what is made of it for one serves others
+                over = max(len(self._prefix) + sum(map(len, self._trail)) - _PREFIX_SIZE, 0)
+                joined = b"".join((memoryview(self._prefix)[over:], *self._trail))
+                self._prefix, self._context = joined[-_PREFIX_SIZE:], None
+                self._trail.clear()
+        self._header, self._digest = header, record.body[-DIGEST_SIZE:]
+        self._recent += header.recent
+        self._recent.append(header.as_recent(_kept(result) if result else None))
+
+    def tip(self, epoch: int) -> Tip:
+        """The end as it is now."""
+        assert self._header is not None
+        return Tip(
+            self._header,
+            self._digest,
+            tuple(self._recent),
+            self._prefix,
+            tuple(self._trail),
+            self._base_bytes,
+            self._base_raw,
+            self._patch_bytes,
+            self._patch_raw,
+            self._patches,
+            epoch,
+        )

@@ -1,0 +1,119 @@
+"""The values that callers are given: snapshots, restored states, sessions in a listing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from checkpoint._records.header import (
+    Header,
+    Kind,
+    SchemaId,
+    Writer,
+)
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The metadata of one revision of a session.
+
+    Attributes:
+        namespace, session_id, revision: its address.
+        kind: ``"base"`` (the whole document), ``"patch"`` (what changed) or ``"tombstone"``.
+        parent_revision: the revision it was made from; 0 for the first.
+        write_id: random identity of the write, in hex.
+        turn_id: the caller's key of the turn that saved it, or None.
+        saved_at: when, by the writer's clock, in UTC.
+        writer: host, process id and name of who saved it.
+        schema: name, version and fingerprint of the state's model.
+        source: ``(session_id, revision)`` a fork or rollback was taken from, or None.
+        labels: names given to this revision.
+        size: bytes of the stored record; 0 where it was not asked for.
+    """
+
+    namespace: str
+    session_id: str
+    revision: int
+    kind: str
+    parent_revision: int
+    write_id: str
+    turn_id: str | None
+    saved_at: dt.datetime
+    writer: Writer
+    schema: SchemaId
+    source: tuple[str, int] | None = None
+    labels: tuple[str, ...] = ()
+    size: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        namespace: str,
+        session_id: str,
+        header: Header,
+        *,
+        labels: Iterable[str] = (),
+        size: int = 0,
+    ) -> Snapshot:
+        """The snapshot that a record's header tells of."""
+        return cls(
+            namespace=namespace,
+            session_id=session_id,
+            revision=header.revision,
+            kind=Kind(header.kind).name.lower(),
+            parent_revision=header.parent_revision,
+            write_id=header.write_id.hex(),
+            turn_id=header.turn_id,
+            saved_at=from_micros(header.saved_at),
+            writer=header.writer,
+            schema=header.schema,
+            source=header.source,
+            labels=tuple(labels),
+            size=size,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Restored(Generic[S]):
+    """A state rebuilt from the store.
+
+    Attributes:
+        state: a new instance, yours to change; it remembers which revision it came from.
+        snapshot: the metadata of that revision.
+        agent: what ``build`` made of the state; None without an adapter.
+    """
+
+    state: S
+    snapshot: Snapshot
+    agent: Any = None
+
+    @property
+    def revision(self) -> int:
+        """The revision of the state."""
+        return self.snapshot.revision
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session in a listing.
+
+    Attributes:
+        namespace, session_id: its address.
+        revision: its newest revision.
+        saved_at: when that was saved, in UTC.
+    """
+
+    namespace: str
+    session_id: str
+    revision: int
+    saved_at: dt.datetime
+
+
+def from_micros(micros: int) -> dt.datetime:
+    """Microseconds since 1970 as a time in UTC; what no calendar holds is its nearest end."""
+    micros = max(-62_135_596_800_000_000, min(micros, 253_402_300_799_999_999))
+    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=micros)

@@ -1,0 +1,397 @@
+"""The serializer: a state to the record of a save, proved before it is sent.
+
+A save is planned in one go, without I/O: dump the state, find what changed since its origin, seal a
+patch or a base, read it back, build a state from it and compare that with the live one. Items of a
+memory that were never loaded are not looked at: they are what they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from itertools import repeat
+from typing import Any, NamedTuple, TypeVar
+
+from checkpoint._document.codec import DecodeError, decode, encode
+from checkpoint._document.diff import Patch, applied, diff_encoded
+from checkpoint._document.encoded import (
+    has_nodes,
+    node_number,
+    split_array,
+    split_map,
+)
+from checkpoint._document.items import (
+    ItemList,
+    NewItems,
+    PageRun,
+    Pages,
+    is_same,
+    list_at,
+    value_at,
+)
+from checkpoint._document.pages import PageRef
+from checkpoint._document.paths import format_path
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records.baseline import Baseline, Tip
+from checkpoint._records.body import base_body, patch_body, standalone
+from checkpoint._records.header import Header, Kind
+from checkpoint._records.page import NONCE_SIZE
+from checkpoint._records.pagination import Paginator
+from checkpoint._records.segment import seal
+from checkpoint._state.fidelity import Difference, difference, unencodable
+from checkpoint._state.known import KnownItems
+from checkpoint._state.lazy import Undecodable
+from checkpoint._state.schema import Path, Schema
+from checkpoint._state.source import Source
+from checkpoint.errors import (
+    CheckpointError,
+    InvalidState,
+    NotSerializable,
+    StateTooLarge,
+)
+from checkpoint.store import Record
+
+S = TypeVar("S")
+
+
+class Draft(NamedTuple):
+    """A planned save: sealed, and not sent yet.
+
+    Attributes:
+        record: what is to be stored.
+        guard: the ``write_id`` that the session's head must have; None: there must be no head.
+        after: the revision, once it is stored.
+        pages: stored forms of the new pages that it names, by id.
+        header, wanted, operations: what it was sealed from, enough to seal it again on another tip;
+            see :func:`seal_save`. None for a tombstone.
+        memories: what is saved of the memories of the state, with the path of each.
+    """
+
+    record: Record
+    guard: bytes | None
+    after: Baseline
+    pages: dict[bytes, bytes] = {}
+    header: Header | None = None
+    wanted: Baseline | None = None
+    operations: Patch | None = None
+    memories: Sequence[tuple[Path, NewItems]] = ()
+
+    @property
+    def tip(self) -> Tip:
+        """The segment as it is once this is stored."""
+        return self.after.end
+
+    def for_others(self) -> Baseline:
+        """The revision as another turn may start from it: with pages that it would have to fetch.
+
+        New pages of lists are among them only where all others of these are.
+        """
+        known, wanted = self.after, self.wanted
+        if self.pages and wanted is not None:
+            named = {ref.id for items in known.lists for ref in items.refs(0, len(items))}
+            if not known.pages.keys() >= named:
+                spilled = {ref.id: known.pages[ref.id] for ref in known.spilled}
+                return known._replace(pages=wanted.pages | spilled)
+        return known
+
+    def stored(self, source: Source, known_items: Callable[[Path], KnownItems]) -> None:
+        """Tell the state's memories in which list their items are now, and what was proved.
+
+        Args:
+            source: where the items of the session come from, as it is now.
+            known_items: what is known of the items of a memory.
+        """
+        for path, new in self.memories:
+            saved = list_at(self.after.document, path)
+            if saved is None:
+                continue
+            if new.proof is None:
+                new.items.saved(new, saved, source.of(path))
+                continue
+            known = known_items(path)
+            new.items.saved(new, saved, source.of(path, known))
+            encoded = [each for piece in new.encoded() for each in piece]
+            built = [item for piece in new.proof.lists() for item in piece]
+            if len(encoded) == len(built):  # no validator made another memory of it
+                saved.is_valid = not known.keeps_nothing and (
+                    not new.has_ranges or (new.origin is not None and new.origin.is_valid)
+                )
+                known.validated(encoded)
+                known.share_if_immutable(encoded, built)
+
+
+def plan(
+    key: SessionKey,
+    schema: Schema[S],
+    state: S,
+    header: Header,
+    *,
+    known: Baseline,
+    tip: Tip | None,
+    result: dict[int, Any] | None = None,
+    limits: Limits,
+    without: Collection[bytes] = (),
+) -> Draft | None:
+    """Plan the save of a state.
+
+    Args:
+        header: of the record to write, as a base; it becomes a patch where that is the better buy.
+        known: the revision that the state came from.
+        tip: the segment to go on: that of the revision, or for a branch, that of the head.
+        result: ``{RESULT: value}`` to keep what the turn returned.
+        without: see :class:`checkpoint._records.pagination.Paginator`, which may raise
+            ``AnchorNeeded``.
+
+    Returns:
+        The draft; None when the state is what it came from and there is no result to keep.
+
+    Raises:
+        NotSerializable: a value would not come back as it is; its path is named.
+        StateTooLarge: the encoded document exceeds the limit.
+    """
+    result = _proven_result(key, result or {}, limits)
+    dumped, encoded, nodes = _encoded(key, schema, state, known)
+    _check_size(key, "state", _size(encoded, nodes, known, limits), limits)
+    memories = _prove(key, schema, state, dumped, encoded, nodes)
+    try:
+        operations = standalone(
+            diff_encoded(known.document, known.encoded, encoded, nodes, known.pages)
+        )
+        document = applied(known.document, operations)
+        wanted = known.with_document(document, fields=schema.fields, result=result)
+        _check_same(key, wanted, encoded, nodes)
+    except RecursionError as exc:
+        raise _not_serializable(key, Difference([], "nested too deep")) from exc
+    if not operations and not result and (known.saved or known.document is not None):
+        return None
+    may_patch = tip is known.tip and known.saved and known.saved.schema == schema.id
+    changes = operations if may_patch else None
+    return seal_save(key, header, wanted, changes, memories, tip, limits, without)
+
+
+def seal_save(
+    key: SessionKey,
+    header: Header,
+    wanted: Baseline,
+    operations: Patch | None,
+    memories: Sequence[tuple[Path, NewItems]],
+    tip: Tip | None,
+    limits: Limits,
+    without: Collection[bytes] = (),
+) -> Draft:
+    """Seal a save on a tip, as a patch where it can be one and is worth it, or as a base.
+
+    Args:
+        wanted: what is to be stored, whatever its tip, and the pages at hand.
+        operations: what changed since the revision at the tip; None where only a base will do.
+        memories: what is saved of the memories of a state, with the path of each.
+    """
+    sealed_from = header, wanted, operations, memories
+    if tip is not None and operations is not None:
+        body, named = patch_body(operations, wanted.result)
+        if not named:
+            patch, end = seal(key, header._replace(kind=Kind.PATCH), body, tip, limits)
+            if end.is_worth_keeping(tip):
+                return Draft(patch, tip.header.write_id, wanted._replace(tip=end), {}, *sealed_from)
+    # Not the write's id alone: sealed again in another epoch, its pages are others.
+    nonce = (int.from_bytes(header.write_id[:8], "big") + (tip.epoch if tip else 0)) % 2**64
+    pages = Paginator(
+        key,
+        nonce.to_bytes(NONCE_SIZE, "big"),
+        header.schema.version,
+        wanted.pages,
+        wanted.spilled,
+        without,
+    )
+    document, stored = pages.lay(wanted.document)
+    body, named = base_body(stored, wanted.fields, wanted.result)
+    record, end = seal(key, header._replace(pages=named), body, tip, limits)
+    after = wanted.with_document(
+        document, tip=end, pages=wanted.pages | pages.made, spilled=tuple(pages.spilled)
+    )
+    guard = tip.header.write_id if tip else None
+    return Draft(record, guard, after, pages.written, *sealed_from)
+
+
+def unsaved(
+    key: SessionKey, schema: Schema[S], state: S, tip: Tip | None, known: Baseline | None = None
+) -> Baseline:
+    """The baseline of a state that is compared with itself as it is now, and then saved whole.
+
+    Of a session's first state, so that a turn that leaves it alone writes nothing; and of one whose
+    model has got new fields since it was saved, for the same reason.
+
+    Args:
+        known: the stored revision that the state was built from, if it was.
+    """
+    known = known or Baseline(tip)
+    dumped, encoded, nodes = _encoded(key, schema, state, known)
+    document = decode(encoded, [node.resolved() for node in nodes])
+    for path, node in _taken(schema, state, dumped):
+        saved = list_at(document, path)
+        if node.source is not None and saved is not None:
+            node.items.saved(node, saved, node.source)
+    return known.with_document(document)
+
+
+def owned_by(owner: SessionKey, known: Baseline) -> Baseline:
+    """A revision as another session names it: with the pages of ``owner`` told as such."""
+
+    def told(ref: PageRef) -> PageRef:
+        anchor = told(ref.anchor) if ref.anchor else None
+        return ref._replace(owner=ref.owner or owner, anchor=anchor)
+
+    lists = [
+        ItemList(
+            run._replace(page=told(run.page)) if isinstance(run, PageRun) else run
+            for run in items.runs
+        )
+        for items in known.lists
+    ]
+    document = decode(known.encoded, lists)
+    spilled = tuple(map(told, known.spilled))
+    return known._replace(document=document, lists=tuple(lists), spilled=spilled)
+
+
+def seal_tombstone(key: SessionKey, header: Header, tip: Tip) -> Draft:
+    """Seal the end of a session: no document, only the ring of recent writes."""
+    record, end = seal(key, header._replace(kind=Kind.TOMBSTONE), {}, tip, Limits())
+    return Draft(record, tip.header.write_id, Baseline(end))
+
+
+def _check_same(key: SessionKey, made: Baseline, encoded: bytes, nodes: Sequence[NewItems]) -> None:
+    """Raise unless a document has become what the live state is: no wrong patch is ever stored."""
+    if made.encoded == encoded and all(map(is_same, made.lists, nodes, repeat(made.pages))):
+        return
+    if not _is_same(made.document, encoded, nodes, made.pages):
+        raise AssertionError(f"the patch does not make the document of {key}; please report this")
+
+
+def _is_same(made: Any, encoded: bytes, nodes: Sequence[NewItems], pages: Pages) -> bool:
+    """The same, where some lists of the state are kept as long ones."""
+    if isinstance(made, ItemList):
+        number = node_number(encoded)
+        new = NewItems([split_array(encoded)]) if number is None else nodes[number]
+        return is_same(made, new, pages)
+    if type(made) is dict:
+        entries = split_map(encoded)
+        return [encode(name) for name in made] == [name for name, _ in entries] and all(
+            _is_same(value, each, nodes, pages)
+            for value, (_, each) in zip(made.values(), entries, strict=True)
+        )
+    if type(made) is list and has_nodes(encode(made, [])):
+        items = split_array(encoded)
+        return len(made) == len(items) and all(
+            _is_same(value, each, nodes, pages) for value, each in zip(made, items, strict=True)
+        )
+    return encode(made) == encoded
+
+
+def _encoded(
+    key: SessionKey, schema: Schema[S], state: S, known: Baseline
+) -> tuple[Any, bytes, list[NewItems]]:
+    """The document of a state: as it was dumped, and encoded, with its memories apart."""
+    nodes: list[Any] = []
+    try:
+        dumped = schema.dump(state, key, known.document)
+        return dumped, encode(dumped, nodes), nodes
+    except CheckpointError:
+        raise
+    except Exception as exc:
+        # The state's own serializers run in here, and may raise anything.
+        found = unencodable(state) or Difference([], f"it cannot be dumped ({exc})")
+        raise _not_serializable(key, found) from exc
+
+
+def _size(encoded: bytes, nodes: Sequence[NewItems], known: Baseline, limits: Limits) -> int:
+    """Encoded bytes of a state, or of what is loaded of it."""
+    new = len(encoded) + sum([node.size() for node in nodes])
+    tip = known.tip
+    at_most = new + (tip.base_raw + tip.patch_raw if tip else 0)
+    at_most += sum([len(page.raw) for page in known.pages.values()])
+    if at_most <= limits.max_bytes:  # nearly always: no need to look closer
+        return at_most
+    return new + sum(node.items.size_left() for node in nodes if node.items)  # type: ignore[no-any-return]
+
+
+def _check_size(key: SessionKey, what: str, size: int, limits: Limits) -> None:
+    try:
+        limits.check_value(what, size)
+    except StateTooLarge as exc:
+        exc.at(key)
+        raise
+
+
+def _prove(
+    key: SessionKey,
+    schema: Schema[S],
+    state: S,
+    dumped: Any,
+    encoded: bytes,
+    nodes: Sequence[NewItems],
+) -> list[tuple[Path, NewItems]]:
+    """Raise unless a cold replica would build from this document what the state is now.
+
+    Returns:
+        What is saved of the state's memories, with the path of each.
+    """
+    if schema.is_exact(dumped):
+        return []
+    taken = _taken(schema, state, dumped)
+    try:
+        # As in hydrate: a validator that sees the items gets a list, but for what is not loaded.
+        whole = [node for path, node in taken if path in schema.eager and not node.has_ranges]
+        parts = [list(node) if node in whole else node for node in nodes]
+        rebuilt = schema.build(decode(encoded, parts))
+        found = difference(state, rebuilt)
+    except InvalidState as exc:
+        reason = f"the model itself would refuse it on restore: {exc.args[0]}"
+        raise NotSerializable(reason).at(key, path=exc.path) from exc
+    except RecursionError as exc:
+        raise _not_serializable(key, Difference([], "nested too deep")) from exc
+    except (DecodeError, Undecodable) as exc:
+        found = unencodable(state) or Difference([], f"it cannot be decoded ({exc})")
+        raise _not_serializable(key, found) from exc
+    if found:
+        raise _not_serializable(key, found)
+    proofs = dict(schema.items_of(rebuilt))
+    for path, node in taken:
+        node.proof = None if path in schema.eager else proofs.get(path)
+    return taken
+
+
+def _taken(schema: Schema[S], state: S, dumped: Any) -> list[tuple[Path, NewItems]]:
+    """What is saved of a state's memories, with the path of each.
+
+    One that a serializer of the model puts elsewhere is not among them.
+    """
+    found = [(path, items, value_at(dumped, path)) for path, items in schema.items_of(state)]
+    return [
+        (path, node)
+        for path, items, node in found
+        if isinstance(node, NewItems) and node.items is items
+    ]
+
+
+def _proven_result(key: SessionKey, result: dict[int, Any], limits: Limits) -> dict[int, Any]:
+    """A result as it will come back: a copy, as its caller may go on to change it."""
+    proven = {}
+    for number, value in result.items():
+        try:
+            encoded = encode(value)
+            proven[number] = decode(encoded)
+            found = difference(value, proven[number], "result")
+        except Exception as exc:  # as above: of any type
+            found = unencodable(value, "result")
+            found = found or Difference(["result"], f"it cannot be encoded ({exc})")
+            raise _not_serializable(key, found) from exc
+        if found:
+            raise _not_serializable(key, found)
+        _check_size(key, "result", len(encoded), limits)
+    return proven
+
+
+def _not_serializable(key: SessionKey, found: Difference) -> NotSerializable:
+    return NotSerializable(f"{found.reason}; nothing was written").at(
+        key, path=format_path(found.path)
+    )

@@ -1,0 +1,453 @@
+"""The items of a memory: those that are live, and those that are still what was stored.
+
+A memory is a sequence of pieces: lists of live items, and spans of positions in the list as it was
+stored last, of which the encoded items are kept. An item of a span is decoded and built when it is
+touched. One that was not touched needs no building, no comparison and no encoding when it is saved:
+its bytes are what they were. Replacing, deleting and inserting need no item.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Callable, Iterator
+from itertools import accumulate, pairwise
+from typing import Any
+
+from checkpoint._document.codec import DecodeError, decode
+from checkpoint._document.encoded import array
+from checkpoint._document.items import ItemList, NewItems, PageRun
+from checkpoint._document.pages import PageRef
+from checkpoint._ids import SessionKey
+from checkpoint._state.known import is_immutable, may_be_immutable
+from checkpoint._state.source import Source
+from checkpoint._state.spans import (
+    Piece,
+    Pieces,
+    Span,
+    joined,
+    ranges,
+    runs,
+)
+from checkpoint._state.stamp import Stamp, changed, stamps
+
+_ABSENT: Any = object()
+_MANY = 64  # pieces, from which on all items are built: edits cost less then
+
+
+class Undecodable(Exception):
+    """A stored item is no document. Not a ``ValueError``: pydantic would catch that."""
+
+    def __init__(self, reason: DecodeError, path: tuple[str, ...]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path = path
+
+
+Validate = Callable[[list[Any], int], list[Any]]
+"""Makes live items of decoded ones, given the place of the first in the whole list."""
+
+
+class LazyItems(Pieces):
+    """See the module.
+
+    Args:
+        pieces: live items, and spans of ``origin``.
+        origin: the list as it was stored last.
+        source: where its items come from; None where there are no spans.
+        validate: None where there are no spans.
+        item_type: what it makes items of.
+    """
+
+    __slots__ = (
+        "built",
+        "item_type",
+        "origin",
+        "source",
+        "stamps",
+        "validate",
+    )
+
+    def __init__(
+        self,
+        pieces: list[Piece],
+        origin: ItemList | None = None,
+        source: Source | None = None,
+        validate: Validate | None = None,
+        item_type: object = None,
+    ) -> None:
+        super().__init__(pieces)
+        self.origin = origin
+        self.source = source
+        self.validate = validate
+        self.item_type = item_type
+        self.built: dict[int, Any] = {}  # items of spans that were touched, by position
+        self.stamps: dict[int, Stamp] = {}  # of these, as they were built or saved last
+
+    def copy(self, each: Callable[[list[Any], int], list[Any]]) -> LazyItems:
+        """Another.
+
+        Args:
+            each: makes of live items, of which the first is at a place, those of the copy.
+        """
+        with self.lock:
+            pieces: list[Piece] = []
+            built: dict[int, Any] = {}
+            at = 0
+            for piece in self.pieces:
+                if isinstance(piece, Span):
+                    pieces.append(piece)
+                    for position in self._touched(piece):
+                        place = at + position - piece.start
+                        (built[position],) = each([self.built[position]], place)
+                else:
+                    pieces.append(each(piece, at))
+                at += len(piece)
+            made = LazyItems(pieces, self.origin, self.source, self.validate, self.item_type)
+            made.built = built
+            return made
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    def item(self, place: int) -> Any:
+        """The item at a place."""
+        with self.lock:
+            at = 0
+            for piece in self.pieces:
+                if place < at + len(piece):
+                    break
+                at += len(piece)
+            if isinstance(piece, Span):
+                found = self.built.get(piece.start + place - at, _ABSENT)
+                return self.get(place, place + 1)[0] if found is _ABSENT else found
+            return piece[place - at]
+
+    def get(self, start: int, stop: int, *, keep: bool = True) -> list[Any]:
+        """The items from ``start`` up to ``stop``.
+
+        Args:
+            keep: somebody may change them: those that can be changed are the memory's from now on.
+        """
+        with self.lock:
+            self.load(start, stop)
+            found: list[Any] = []
+            for piece, low, high in self.parts(start, stop):
+                if isinstance(piece, Span):
+                    first, last = piece.start + low, piece.start + high
+                    found += self._items(first, last, start + len(found), keep=keep)
+                else:
+                    found += piece[low:high]
+            return found
+
+    def _items(self, first: int, last: int, place: int, *, keep: bool) -> list[Any]:
+        """The items at positions of the stored list, the first of which is at ``place``."""
+        origin, source = self._stored
+        encoded = origin.items(first, last, source.pages)
+        known = source.known
+        if not self.built:
+            try:
+                return list(map(known.shared.__getitem__, encoded))
+            except KeyError:
+                pass
+        found = [known.get(each, _ABSENT) for each in encoded]
+        if not self.built.keys().isdisjoint(range(first, last)):
+            found = [self.built.get(at, item) for at, item in enumerate(found, first)]
+        for low, high in runs([item is _ABSENT for item in found]):
+            made = self._build(encoded[low:high], place + low)
+            found[low:high] = made
+            known.share_if_immutable(encoded[low:high], made)
+            if keep:
+                own = list(enumerate(made, first + low))
+                if any(map(may_be_immutable, set(map(type, made)))):
+                    own = [(at, item) for at, item in own if not is_immutable(item)]
+                self.built.update(own)
+                positions, items = [at for at, _ in own], [item for _, item in own]
+                self.stamps.update(zip(positions, stamps(items), strict=True))
+        return found
+
+    def live(self) -> list[tuple[int, Any]]:
+        """The items that are live, those that were built of stored ones too, with their places."""
+        with self.lock:
+            found: list[tuple[int, Any]] = []
+            at = 0
+            for piece in self.pieces:
+                if isinstance(piece, Span):
+                    by = at - piece.start
+                    found += [(place + by, self.built[place]) for place in self._touched(piece)]
+                else:
+                    found += enumerate(piece, at)
+                at += len(piece)
+            return found
+
+    def in_parts(self) -> Iterator[list[Any]]:
+        """All items, not to be changed, those first that are loaded."""
+        with self.lock:
+            ends = list(accumulate(map(len, self.pieces), initial=0))
+            parts = [
+                (isinstance(piece, Span) and not piece.is_loaded, start, stop)
+                for piece, (start, stop) in zip(self.pieces, pairwise(ends), strict=True)
+            ]
+        for _, start, stop in sorted(parts):
+            yield self.get(start, stop, keep=False)
+
+    def size_left(self) -> int:
+        """Encoded bytes of the items that are loaded and were not touched."""
+        if self.origin is None or self.source is None:
+            return 0
+        size = 0
+        for piece in self.pieces:
+            if isinstance(piece, Span) and piece.is_loaded:
+                encoded = self.origin.items(piece.start, piece.stop, self.source.pages)
+                left = enumerate(encoded, piece.start)
+                size += sum([len(each) for at, each in left if at not in self.built])
+        return size
+
+    def _touched(self, span: Span) -> list[int]:
+        """The positions of a span whose items were built, in order."""
+        if len(self.built) < len(span):
+            return sorted([at for at in self.built if span.start <= at < span.stop])
+        return [at for at in range(span.start, span.stop) if at in self.built]
+
+    # --- loading ---------------------------------------------------------------------------------
+
+    def load(self, start: int, stop: int) -> None:
+        """Fetch the encoded items that were not fetched yet.
+
+        Raises:
+            NotLoaded: this is asynchronous code.
+        """
+        with self.lock:
+            if (missing := self._missing(start, stop)) is None:
+                return
+            self._stored[1].get(
+                missing,
+                f"items {start} to {stop - 1} of {len(self)} are not loaded yet; in asynchronous "
+                f"code, first await memory.load({start}, {stop})",
+            )
+            self.mark_loaded(start, stop)
+
+    async def load_async(self, start: int, stop: int) -> None:
+        """:meth:`load`, in asynchronous code; the items are validated."""
+        while missing := self._missing(start, stop):
+            _, source = self._stored  # another one after each save
+            fetching = source.fetch(missing, source.pages)
+            if hasattr(fetching, "__await__"):
+                await fetching
+        with self.lock:
+            place = start
+            for piece, low, high in self.parts(start, stop):
+                if isinstance(piece, Span) and not piece.is_loaded:
+                    with self._stored[1].errors():
+                        self.check(piece.start + low, piece.start + high, place)
+                place += high - low
+            self.mark_loaded(start, stop)
+
+    def _missing(self, start: int, stop: int) -> list[PageRef] | None:
+        """The pages to fetch for items; None where all of them are loaded."""
+        spans = [
+            piece[low:high]
+            for piece, low, high in self.parts(start, stop)
+            if isinstance(piece, Span) and not piece.is_loaded
+        ]
+        if not spans:
+            return None
+        origin, source = self._stored
+        refs = [ref for span in spans for ref in origin.refs(span.start, span.stop)]
+        return list(dict.fromkeys(ref for ref in refs if ref.id not in source.pages))
+
+    # --- building and validating -----------------------------------------------------------------
+
+    @property
+    def _stored(self) -> tuple[ItemList, Source]:
+        """What spans are of, and where it comes from."""
+        assert self.origin is not None
+        assert self.source is not None
+        return self.origin, self.source
+
+    def _build(self, encoded: list[bytes], place: int) -> list[Any]:
+        """The live items of these, the first of which is at ``place``."""
+        assert self.validate is not None
+        with self._stored[1].errors():
+            return self.validate(decode(array(encoded)), place)
+
+    def check(self, first: int, last: int, place: int) -> None:
+        """Validate the items at positions of the stored list, but for those known to be valid.
+
+        Args:
+            place: where the first of them is in the memory.
+
+        Raises:
+            ValidationError, DecodeError: one does not fit, or is no document.
+        """
+        assert self.validate is not None
+        origin, source = self._stored
+        if origin.is_valid:
+            return
+        known = source.known
+        for run, low, high in origin.parts(first, last):
+            if isinstance(run, PageRun) and high - low == run.size:
+                if not known.are_valid([key := run.key]):
+                    values = decode(source.pages[run.page.id].raw)  # faster than item by item
+                    self.validate(values[run.start : run.start + run.size], place)
+                    known.validated([key])
+            elif not known.are_valid(part := origin.items_of(run, low, high, source.pages)):
+                for start, stop in runs([not known.are_valid([item]) for item in part]):
+                    fresh = part[start:stop]
+                    items = self.validate(decode(array(fresh)), place + start)
+                    known.validated(fresh)
+                    known.share_if_immutable(fresh, items)
+            place += high - low
+        origin.is_valid = last - first == len(origin) and not known.keeps_nothing
+
+    # --- changing --------------------------------------------------------------------------------
+
+    def replace(self, start: int, stop: int, items: list[Any]) -> None:
+        """Put items in the place of those from ``start`` up to ``stop``; nothing is built."""
+        with self.lock:
+            self.edits += 1
+            at = 0
+            for piece in self.pieces:
+                if at <= start and stop <= at + len(piece):
+                    break
+                at += len(piece)
+            else:
+                piece = []
+            if isinstance(piece, list) and piece:
+                piece[start - at : stop - at] = items
+            elif isinstance(piece, Span) and piece.is_loaded and len(items) == stop - start:
+                for position, item in enumerate(items, piece.start + start - at):
+                    self.built[position], self.stamps[position] = item, None
+            else:
+                before = [piece[low:high] for piece, low, high in self.parts(0, start)]
+                after = [piece[low:high] for piece, low, high in self.parts(stop, len(self))]
+                self.pieces = joined([*before, items, *after])
+                if len(self.pieces) > _MANY and self.count_loaded() == len(self):
+                    self.pieces, self.built, self.stamps = [self.get(0, len(self))], {}, {}
+
+    # --- saving ----------------------------------------------------------------------------------
+
+    def is_of(self, key: SessionKey, saved: ItemList | None) -> bool:
+        """Whether all spans are of this session, and of this list as it was saved last."""
+        return (
+            self.origin is saved and self.source is not None and self.source.key == key
+        ) or not any(isinstance(piece, Span) for piece in self.pieces)
+
+    def dumped(self, dump: Callable[[list[Any]], list[bytes]]) -> NewItems:
+        """The items as they are to be saved."""
+        with self.lock:
+            pieces: list[range | list[bytes]] = []
+            moved: list[tuple[Span, int]] = []
+            now: dict[int, Stamp] = {}
+            lists: list[Stamp] = []  # of the live pieces
+            place = 0
+            for piece in self.pieces:
+                if isinstance(piece, Span):
+                    moved.append((piece, place - piece.start))
+                    at = piece.start
+                    for low, high in ranges(self._changed(piece, now)):
+                        fresh = dump([self.built[position] for position in range(low, high)])
+                        pieces += [range(at, low), fresh]
+                        at = high
+                    pieces.append(range(at, piece.stop))
+                else:
+                    lists += stamps(piece)
+                    pieces.append(dump(piece))
+                place += len(piece)
+            new = NewItems([piece for piece in pieces if piece], self.origin, self.source)
+            new.items, new.taken = self, (self.edits, moved, self.built.copy(), now, lists)
+            return new
+
+    def _changed(self, span: Span, now: dict[int, Stamp]) -> list[int]:
+        """The positions of a span whose items may have been changed; ``now`` gets their stamps.
+
+        The stamp is made before the item is dumped: what another thread changes in between is then
+        a change at the next save too.
+        """
+        touched = self._touched(span)
+        items = [self.built[at] for at in touched]
+        before = [self.stamps.get(at) for at in touched]
+        found = changed(items, before)
+        now.update(zip(touched, before, strict=True))
+        fresh = stamps([items[at] for at in found])
+        now.update((touched[at], its) for at, its in zip(found, fresh, strict=True))
+        return [touched[at] for at in found]
+
+    def saved(self, new: NewItems, origin: ItemList, source: Source) -> None:
+        """What was left alone since a save was planned is from now on a span of the saved list.
+
+        Live items that were saved are kept only if they can be changed.
+
+        Args:
+            new: what was saved; items may have been touched or changed since.
+            origin: the list as it was saved.
+            source: where its items come from.
+        """
+        with self.lock:
+            if self.origin is not new.origin:
+                return  # it is at a later save
+            edits, moved, dumped, now, lists = new.taken
+            fresh_stamps = iter(lists)
+            starts = [span.start for span, _ in moved]
+            kinds = {kind for kind in set(map(type, dumped.values())) if may_be_immutable(kind)}
+            built: dict[int, Any] = {}
+            kept: dict[int, Stamp] = {}
+            for position, item in self.built.items():
+                if type(item) in kinds and dumped.get(position) is item and is_immutable(item):
+                    continue
+                for span, by in moved[max(bisect(starts, position) - 1, 0) :][:1]:
+                    if span.start <= position < span.stop:  # else it was deleted before
+                        built[position + by] = item
+                        if dumped.get(position) is item:
+                            kept[position + by] = now.get(position)
+            pieces: list[Piece] = []
+            at = 0
+            for piece in self.pieces:
+                if isinstance(piece, Span):
+                    pieces += _moved(piece, moved, starts)
+                elif edits == self.edits and new.proof is not None:
+                    pieces.append(Span(at, at + len(piece), is_loaded=True))
+                    stamped = zip(piece, fresh_stamps, strict=False)
+                    for position, (item, its) in enumerate(stamped, at):
+                        if not is_immutable(item):
+                            built[position], kept[position] = item, its
+                else:
+                    pieces.append(piece)
+                at += len(piece)
+            self.pieces, self.built, self.stamps = joined(pieces), built, kept
+            self.origin, self.source = origin, source
+            if new.proof is not None:
+                self.validate, self.item_type = new.proof.validate, new.proof.item_type
+
+
+def _moved(piece: Span, moved: list[tuple[Span, int]], starts: list[int]) -> Iterator[Span]:
+    """A span as it is in the saved list: several, where what was between them was deleted."""
+    for span, by in moved[max(bisect(starts, piece.start) - 1, 0) :]:
+        low, high = max(piece.start, span.start), min(piece.stop, span.stop)
+        if span.start >= piece.stop:
+            break
+        if low < high:
+            yield Span(low + by, high + by, is_loaded=piece.is_loaded)
+
+
+def built(new: NewItems, validate: Validate, item_type: object) -> LazyItems:
+    """The items of a list that was stored, or is to be; those that were fetched are validated.
+
+    Raises:
+        ValidationError: one does not fit.
+        Undecodable: one is no document.
+    """
+    lazy = LazyItems([], new.origin, new.source, validate, item_type)
+    start, place = new.start, 0
+    try:
+        for piece in new.pieces:
+            place += len(piece)
+            if isinstance(piece, list):
+                lazy.pieces.append(validate(decode(array(piece)), place - len(piece)))
+                continue
+            if start:
+                lazy.pieces.append(Span(piece.start, start, is_loaded=False))
+            lazy.pieces.append(Span(start or piece.start, piece.stop, is_loaded=True))
+            if start is not None:
+                lazy.check(start, piece.stop, start)
+    except DecodeError as exc:
+        raise Undecodable(exc, new.source.path if new.source else ()) from exc
+    return lazy

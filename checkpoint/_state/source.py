@@ -1,0 +1,80 @@
+"""Where the stored items of a memory come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from checkpoint._document.codec import DecodeError, MissingTimeZone
+from checkpoint._document.pages import PageData, PageRef
+from checkpoint._document.paths import format_path
+from checkpoint._ids import SessionKey
+from checkpoint._state.known import KnownItems
+from checkpoint.errors import CheckpointError, Damaged, InvalidState, NotLoaded
+
+
+class Source(NamedTuple):
+    """Where a session's stored items come from.
+
+    Attributes:
+        key, revision: what was restored.
+        pages: those at hand, by id.
+        fetch: fetches pages into ``pages``; asynchronous code has to await what it returns.
+        path: where the memory is in the state.
+        known: what is known of the items of this field.
+    """
+
+    key: SessionKey
+    revision: int
+    pages: dict[bytes, PageData]
+    fetch: Callable[[Sequence[PageRef], dict[bytes, PageData]], Any]
+    path: tuple[str, ...] = ()
+    known: KnownItems = KnownItems(0)
+
+    def of(self, path: tuple[str, ...], known: KnownItems | None = None) -> Source:
+        """The same for a memory; nothing is known of its items, or what is to be kept."""
+        return Source(self.key, self.revision, self.pages, self.fetch, path, known or self.known)
+
+    def get(self, refs: Sequence[PageRef], advice: str) -> None:
+        """Have pages at hand.
+
+        Raises:
+            NotLoaded: this is asynchronous code.
+        """
+        missing = [ref for ref in refs if ref.id not in self.pages]
+        if missing:
+            fetching = self.fetch(missing, self.pages)
+            if hasattr(fetching, "__await__"):
+                fetching.close()
+                raise NotLoaded(advice).at(self.key)
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise what is wrong with a stored item as what it is, with its place.
+
+        Raises:
+            InvalidState: the model's own validation refuses one.
+            Damaged: one is no document.
+        """
+        place, path = (self.key, self.revision), format_path(self.path)
+        try:
+            yield
+        except ValidationError as exc:
+            error = exc.errors(include_url=False, include_context=False)[0]
+            more = f" (and {exc.error_count() - 1} more)" if exc.error_count() > 1 else ""
+            raise InvalidState(f"{error['msg']}{more}; the stored value does not fit the model").at(
+                *place, path=format_path((*self.path, *error["loc"]))
+            ) from exc
+        except MissingTimeZone as exc:
+            raise InvalidState(str(exc)).at(*place, path=path) from exc
+        except DecodeError as exc:
+            reason = f"an item cannot be decoded ({exc})"
+            raise Damaged(reason).at(*place, path=path) from exc
+        except CheckpointError:
+            raise
+        except Exception as exc:  # a validator of the model's own may raise anything
+            reason = f"a validator failed: {type(exc).__name__}: {exc}"
+            raise InvalidState(reason).at(*place, path=path) from exc
