@@ -80,12 +80,12 @@ class Counting:
         """Count the records sent."""
         segment = self._store.read(key, revision, since)
         for record in segment.records if segment else ():
-            self.read_bytes += len(record.head) + len(record.body)
+            self.read_bytes += len(record.header) + len(record.body)
         return segment
 
     def commit(self, key: SessionKey, commit: Commit) -> bool:
         """Count the record written."""
-        self.written_bytes += len(commit.record.head) + len(commit.record.body)
+        self.written_bytes += len(commit.record.header) + len(commit.record.body)
         return self._store.commit(key, commit)
 
     def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:

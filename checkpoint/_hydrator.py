@@ -28,8 +28,8 @@ from checkpoint._ids import SessionKey
 from checkpoint._records.baseline import Baseline
 from checkpoint._state.known import KnownItems
 from checkpoint._state.lazy import Undecodable
+from checkpoint._state.page_loader import PageLoader
 from checkpoint._state.schema import Path, Schema, check_same
-from checkpoint._state.source import Source
 from checkpoint.errors import CheckpointError, Damaged, InvalidOption, InvalidState
 
 S = TypeVar("S")
@@ -50,7 +50,7 @@ def wanted(known: Baseline, paths: Sequence[Path] = (), window: int = 0) -> list
     return list(refs)
 
 
-def plain(known: Baseline, pages: Pages) -> Any:
+def whole_document(known: Baseline, pages: Pages) -> Any:
     """The document of a revision, its long lists as lists; LookupError without their pages."""
     lists = [items.values(0, len(items), pages) for items in known.lists]
     return decode(known.encoded, lists)
@@ -61,7 +61,7 @@ def hydrate(
     known: Baseline,
     schema: Schema[S],
     window: int | None,
-    source: Source,
+    loader: PageLoader,
     known_items: Callable[[Path], KnownItems],
 ) -> tuple[S, Baseline]:
     """Build a new state from a revision that was read; return it, and the revision.
@@ -71,7 +71,7 @@ def hydrate(
 
     Args:
         window: how many of the last items of memories were fetched; None: all.
-        source: where others come from.
+        loader: where others come from.
         known_items: what is known of the items of a memory; those that were found valid before are
             not validated again.
 
@@ -95,18 +95,18 @@ def hydrate(
                 parts.append(items.values(0, len(items), known.pages))
             elif is_other:
                 pieces: list[Any] = [range(first), items.items(first, len(items), known.pages)]
-                parts.append(NewItems(pieces, items, source.of(path), first))
+                parts.append(NewItems(pieces, items, loader.of(path), first))
             elif path in schema.eager:
-                parts.append(NewItems([range(len(items))], items, source.of(path), first))
+                parts.append(NewItems([range(len(items))], items, loader.of(path), first))
             else:
-                of = source.of(path, known_items(path))
+                of = loader.of(path, known_items(path))
                 parts.append(NewItems([range(len(items))], items, of, first))
         state = schema.build(decode(known.encoded, parts))
     except CheckpointError as exc:
         exc.at(key, header.revision)
         raise
     except Undecodable as exc:
-        with source.of(exc.path).errors():
+        with loader.of(exc.path).errors():
             raise exc.reason from exc
     except MissingTimeZone as exc:
         raise InvalidState(str(exc)).at(key, header.revision) from exc

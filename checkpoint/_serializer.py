@@ -34,15 +34,15 @@ from checkpoint._ids import SessionKey
 from checkpoint._limits import Limits
 from checkpoint._records.baseline import Baseline, Tip
 from checkpoint._records.body import base_body, patch_body, standalone
-from checkpoint._records.header import Header, Kind
+from checkpoint._records.header import Kind, RecordHeader
 from checkpoint._records.page import NONCE_SIZE
 from checkpoint._records.pagination import Paginator
-from checkpoint._records.segment import seal
+from checkpoint._records.segment import encode_record
 from checkpoint._state.fidelity import Difference, difference, unencodable
 from checkpoint._state.known import KnownItems
 from checkpoint._state.lazy import Undecodable
+from checkpoint._state.page_loader import PageLoader
 from checkpoint._state.schema import Path, Schema
-from checkpoint._state.source import Source
 from checkpoint.errors import (
     CheckpointError,
     InvalidState,
@@ -63,7 +63,7 @@ class Draft(NamedTuple):
         after: the revision, once it is stored.
         pages: stored forms of the new pages that it names, by id.
         header, wanted, operations: what it was sealed from, enough to seal it again on another tip;
-            see :func:`seal_save`. None for a tombstone.
+            see :func:`draft_save`. None for a tombstone.
         memories: what is saved of the memories of the state, with the path of each.
     """
 
@@ -71,7 +71,7 @@ class Draft(NamedTuple):
     guard: bytes | None
     after: Baseline
     pages: dict[bytes, bytes] = {}
-    header: Header | None = None
+    header: RecordHeader | None = None
     wanted: Baseline | None = None
     operations: Patch | None = None
     memories: Sequence[tuple[Path, NewItems]] = ()
@@ -94,11 +94,11 @@ class Draft(NamedTuple):
                 return known._replace(pages=wanted.pages | spilled)
         return known
 
-    def stored(self, source: Source, known_items: Callable[[Path], KnownItems]) -> None:
+    def stored(self, loader: PageLoader, known_items: Callable[[Path], KnownItems]) -> None:
         """Tell the state's memories in which list their items are now, and what was proved.
 
         Args:
-            source: where the items of the session come from, as it is now.
+            loader: where the items of the session come from, as it is now.
             known_items: what is known of the items of a memory.
         """
         for path, new in self.memories:
@@ -106,10 +106,10 @@ class Draft(NamedTuple):
             if saved is None:
                 continue
             if new.proof is None:
-                new.items.saved(new, saved, source.of(path))
+                new.items.saved(new, saved, loader.of(path))
                 continue
             known = known_items(path)
-            new.items.saved(new, saved, source.of(path, known))
+            new.items.saved(new, saved, loader.of(path, known))
             encoded = [each for piece in new.encoded() for each in piece]
             built = [item for piece in new.proof.lists() for item in piece]
             if len(encoded) == len(built):  # no validator made another memory of it
@@ -120,11 +120,11 @@ class Draft(NamedTuple):
                 known.share_if_immutable(encoded, built)
 
 
-def plan(
+def serialize(
     key: SessionKey,
     schema: Schema[S],
     state: S,
-    header: Header,
+    header: RecordHeader,
     *,
     known: Baseline,
     tip: Tip | None,
@@ -166,12 +166,12 @@ def plan(
         return None
     may_patch = tip is known.tip and known.saved and known.saved.schema == schema.id
     changes = operations if may_patch else None
-    return seal_save(key, header, wanted, changes, memories, tip, limits, without)
+    return draft_save(key, header, wanted, changes, memories, tip, limits, without)
 
 
-def seal_save(
+def draft_save(
     key: SessionKey,
-    header: Header,
+    header: RecordHeader,
     wanted: Baseline,
     operations: Patch | None,
     memories: Sequence[tuple[Path, NewItems]],
@@ -190,7 +190,7 @@ def seal_save(
     if tip is not None and operations is not None:
         body, named = patch_body(operations, wanted.result)
         if not named:
-            patch, end = seal(key, header._replace(kind=Kind.PATCH), body, tip, limits)
+            patch, end = encode_record(key, header._replace(kind=Kind.PATCH), body, tip, limits)
             if end.is_worth_keeping(tip):
                 return Draft(patch, tip.header.write_id, wanted._replace(tip=end), {}, *sealed_from)
     # Not the write's id alone: sealed again in another epoch, its pages are others.
@@ -205,7 +205,7 @@ def seal_save(
     )
     document, stored = pages.lay(wanted.document)
     body, named = base_body(stored, wanted.fields, wanted.result)
-    record, end = seal(key, header._replace(pages=named), body, tip, limits)
+    record, end = encode_record(key, header._replace(pages=named), body, tip, limits)
     after = wanted.with_document(
         document, tip=end, pages=wanted.pages | pages.made, spilled=tuple(pages.spilled)
     )
@@ -229,8 +229,8 @@ def unsaved(
     document = decode(encoded, [node.resolved() for node in nodes])
     for path, node in _taken(schema, state, dumped):
         saved = list_at(document, path)
-        if node.source is not None and saved is not None:
-            node.items.saved(node, saved, node.source)
+        if node.loader is not None and saved is not None:
+            node.items.saved(node, saved, node.loader)
     return known.with_document(document)
 
 
@@ -253,9 +253,9 @@ def owned_by(owner: SessionKey, known: Baseline) -> Baseline:
     return known._replace(document=document, lists=tuple(lists), spilled=spilled)
 
 
-def seal_tombstone(key: SessionKey, header: Header, tip: Tip) -> Draft:
+def draft_tombstone(key: SessionKey, header: RecordHeader, tip: Tip) -> Draft:
     """Seal the end of a session: no document, only the ring of recent writes."""
-    record, end = seal(key, header._replace(kind=Kind.TOMBSTONE), {}, tip, Limits())
+    record, end = encode_record(key, header._replace(kind=Kind.TOMBSTONE), {}, tip, Limits())
     return Draft(record, tip.header.write_id, Baseline(end))
 
 

@@ -56,12 +56,12 @@ class Record(NamedTuple):
 
     Attributes:
         revision: the revision it stores.
-        head: magic, flags and header; readable without the body.
+        header: all about it but its body; readable alone.
         body: the stored body and the digest.
     """
 
     revision: int
-    head: bytes
+    header: bytes
     body: bytes
 
 
@@ -191,7 +191,7 @@ class Store(Protocol):
         Attachments of the revisions removed go with them.
         """
 
-    def heads(
+    def headers(
         self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]:
         """Records without their bodies, newest first, and the size of each whole record in bytes.
@@ -251,7 +251,7 @@ class AsyncStore(Protocol):
 
     async def prune(self, key: SessionKey, pruning: Pruning) -> bool: ...
 
-    async def heads(
+    async def headers(
         self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]: ...
 

@@ -95,13 +95,13 @@ class JsonDirectoryStore:
             _save(folder, session)
             return True
 
-    def heads(
+    def headers(
         self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]:
         session = _load(self._folder(key))
         records = sorted(session.records.items(), reverse=True) if session else []
         return [
-            (record._replace(body=b""), len(record.head) + len(record.body))
+            (record._replace(body=b""), len(record.header) + len(record.body))
             for revision, (base, record) in records
             if (before is None or revision < before) and (not bases or revision == base)
         ][:limit]
@@ -225,7 +225,7 @@ def _save(folder: Path, session: _Session) -> None:
     fields = {
         "head": session.head,
         "records": [
-            (number, base, r.head, r.body) for number, (base, r) in session.records.items()
+            (number, base, r.header, r.body) for number, (base, r) in session.records.items()
         ],
         "attachments": [(*at, data) for at, data in session.notes.items()],
     }

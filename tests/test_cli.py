@@ -25,7 +25,7 @@ import pytest
 import checkpoint
 from checkpoint._cli.commands import app
 from checkpoint._cli.console import main
-from checkpoint._cli.printing import plain
+from checkpoint._cli.printing import to_json
 
 URL = "sqlite:///agents.db"
 SECRET = "hunter'2\"\\"
@@ -238,7 +238,7 @@ def test_json_is_ascii_whatever_was_said(run: Run) -> None:
 def test_what_json_has_no_word_for_is_shown_all_the_same(
     value: object, shown: object, run: Run
 ) -> None:
-    assert plain(value) == shown
+    assert to_json(value) == shown
     with checkpoint.open(URL) as cp:
         cp.save("user-42", {"value": value})
     for ended in run("show", URL, "user-42", "--json"), run("show", URL, "user-42"):

@@ -423,7 +423,7 @@ def test_a_long_session_with_all_history_stays_within_its_bytes() -> None:
     assert sizes["patch bodies"] <= 0.44 * raw
     # … and once or twice more with the whole, in a base.
     assert sizes["base bodies"] <= 0.32 * raw
-    assert sizes["patch heads"] <= (75 + len(socket.gethostname())) * sizes["patch records"]
+    assert sizes["patch headers"] <= (75 + len(socket.gethostname())) * sizes["patch records"]
     assert sizes["file"] <= 1.5 * raw + 200 * len(socket.gethostname())
 
 

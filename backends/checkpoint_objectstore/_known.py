@@ -35,7 +35,7 @@ class KnownHeads:
     def put(self, key: SessionKey, tag: str, session: Session) -> Known:
         """Know a session's head object."""
         known = Known(tag, session)
-        size = sum(len(record.head) + len(record.body) for record in session.records)
+        size = sum(len(record.header) + len(record.body) for record in session.records)
         self._kept.put(key, known, size)
         return known
 

@@ -47,7 +47,7 @@ class SqliteStore(SqliteFile):
         found = self._query(statement, values)
         return rows.segment(found) if found else None
 
-    def heads(
+    def headers(
         self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]:
         values = {
@@ -95,7 +95,7 @@ class SqliteStore(SqliteFile):
             **head._asdict(),
             "parent": commit.parent,
             "parent_epoch": head.epoch,
-            "head": commit.record.head,
+            "head": commit.record.header,
             "body": commit.record.body,
         }
 
@@ -127,7 +127,14 @@ class SqliteStore(SqliteFile):
             for first, last in pruning.remove
         ]
         written = [
-            {**key._asdict(), "base": base, **record._asdict()} for record, base in pruning.records
+            {
+                **key._asdict(),
+                "revision": record.revision,
+                "base": base,
+                "head": record.header,
+                "body": record.body,
+            }
+            for record, base in pruning.records
         ]
 
         def write(connection: sqlite3.Connection) -> bool:

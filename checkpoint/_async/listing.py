@@ -48,7 +48,7 @@ async def listed(
 ) -> AsyncIterator[list[tuple[Record, int]]]:
     """Records without their bodies, and their sizes; newest first, many at once."""
     while True:
-        found = await store.heads(key, before, _LISTED, bases)
+        found = await store.headers(key, before, _LISTED, bases)
         yield found
         if len(found) < _LISTED:
             return

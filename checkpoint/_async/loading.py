@@ -10,12 +10,7 @@ from checkpoint._async.commits import conflict, load
 from checkpoint._async.paging import PagesGone, fetch
 from checkpoint._document.codec import decode, encode
 from checkpoint._document.pages import PageData, PageRef
-from checkpoint._hydrator import (
-    check_window,
-    hydrate,
-    plain,
-    wanted,
-)
+from checkpoint._hydrator import check_window, hydrate, wanted, whole_document
 from checkpoint._ids import SessionKey, check_id
 from checkpoint._records.baseline import Baseline, Tip
 from checkpoint._records.body import RESULT
@@ -23,11 +18,11 @@ from checkpoint._records.header import Kind, Recent
 from checkpoint._records.labels import read_labels
 from checkpoint._records.segment import read, survey
 from checkpoint._runtime import log
-from checkpoint._runtime.lineage import Lineage, Origins
+from checkpoint._runtime.lineage import IdentityMap, Lineage
 from checkpoint._runtime.options import Options
 from checkpoint._runtime.waiting import async_value
 from checkpoint._serializer import unsaved
-from checkpoint._state.source import Source
+from checkpoint._state.page_loader import PageLoader
 from checkpoint.errors import (
     Damaged,
     InvalidOption,
@@ -58,7 +53,7 @@ class AsyncLoader(Generic[S]):
     def __init__(self, store: AsyncStore, options: Options[S]) -> None:
         self.store = store
         self.options = options
-        self.origins = Origins()
+        self.lineages = IdentityMap()
 
     def key(self, session_id: str) -> SessionKey:
         return SessionKey(self.options.namespace, check_id(session_id, "session id"))
@@ -94,7 +89,7 @@ class AsyncLoader(Generic[S]):
                 await self._fetch(key, loaded, wanted(loaded), pages)
             except PagesGone:
                 continue
-            return plain(loaded, pages)
+            return whole_document(loaded, pages)
 
     async def _fetch(
         self,
@@ -119,7 +114,7 @@ class AsyncLoader(Generic[S]):
         except (Damaged, InvalidState, StateTooLarge):
             return survey(key, segment)
 
-    async def living(self, key: SessionKey) -> Tip:
+    async def require_session(self, key: SessionKey) -> Tip:
         """What is at the head of a session that exists."""
         tip = await self.tip(key)
         if tip is None:
@@ -128,7 +123,7 @@ class AsyncLoader(Generic[S]):
             raise _deleted(key)
         return tip
 
-    async def absent(self, key: SessionKey) -> Tip | None:
+    async def require_absent(self, key: SessionKey) -> Tip | None:
         """What a new session goes on: nothing, or a tombstone; Conflict if there is a session."""
         tip = await self.tip(key)
         if tip is not None and tip.header.kind is not Kind.TOMBSTONE:
@@ -203,12 +198,12 @@ class AsyncLoader(Generic[S]):
     ) -> tuple[S, Baseline]:
         """Build a state from a revision whose pages were fetched; its baseline too."""
         schema, items = self.options.schema, self.options.cache.known_items
-        state, known = hydrate(key, known, schema, window, self.source(key, known), items)
+        state, known = hydrate(key, known, schema, window, self.page_loader(key, known), items)
         if known.header.schema != schema.id:  # new fields of the model are no change of the state
             known = unsaved(key, schema, state, known.tip, known)
         return state, known
 
-    def source(self, key: SessionKey, known: Baseline) -> Source:
+    def page_loader(self, key: SessionKey, known: Baseline) -> PageLoader:
         """Where a memory gets the items from that its state was restored without."""
 
         async def fetch_later(refs: Sequence[PageRef], pages: dict[bytes, PageData]) -> None:
@@ -220,7 +215,7 @@ class AsyncLoader(Generic[S]):
                     "session again"
                 ).at(key, known.header.revision) from exc
 
-        return Source(key, known.header.revision, known.pages, fetch_later)
+        return PageLoader(key, known.header.revision, known.pages, fetch_later)
 
     async def _left_by(
         self, key: SessionKey, turn: Recent, newest: Baseline
@@ -237,7 +232,7 @@ class AsyncLoader(Generic[S]):
     async def _begun(self, state: S, lineage: Lineage) -> Begun[S]:
         adapter = self.options.adapter
         agent = await async_value(adapter.build(state)) if adapter else None
-        self.origins.remember(agent if adapter else state, lineage)
+        self.lineages.remember(agent if adapter else state, lineage)
         return Begun(state, agent, lineage)
 
     async def labels(self, key: SessionKey) -> dict[str, int]:
@@ -247,7 +242,7 @@ class AsyncLoader(Generic[S]):
     async def _labelled(self, key: SessionKey, label: str) -> int:
         labels = await self.labels(key)
         if label not in labels:
-            await self.living(key)  # a missing session is told as that
+            await self.require_session(key)  # a missing session is told as that
             known = ", ".join(map(repr, sorted(labels))) or "none"
             raise RevisionNotFound(f"it has no label {label!r}; its labels: {known}").at(key)
         return labels[label]

@@ -34,10 +34,10 @@ from checkpoint._records.retention import (
     unneeded,
     without,
 )
-from checkpoint._records.segment import seal
+from checkpoint._records.segment import encode_record
 from checkpoint._runtime import log
 from checkpoint._runtime.waiting import AsyncAttempts
-from checkpoint._serializer import Draft, seal_tombstone
+from checkpoint._serializer import Draft, draft_tombstone
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
@@ -262,7 +262,7 @@ async def _bury(engine: AsyncEngine[Any], key: SessionKey, head: Head) -> list[P
     def tombstone(tip: Tip | None) -> Draft | None:
         if tip is None or tip.header.write_id != head.write_id:
             return None
-        return seal_tombstone(key, engine.header(tip), tip)
+        return draft_tombstone(key, engine.header(tip), tip)
 
     pages = await engine.store.list_pages(key)
     forked_from = owners(key, await read_bases(engine.store, key))
@@ -315,7 +315,7 @@ async def _end_unborn(
     if done.dry_run:
         return _with_pages(done, pages)
     header = engine.header(None)._replace(kind=Kind.TOMBSTONE)
-    record, _ = seal(key, header, {}, None, engine.options.limits)
+    record, _ = encode_record(key, header, {}, None, engine.options.limits)
     number, write_id = header.revision, header.write_id
     head = Head(number, write_id, base=number, saved_at=header.saved_at, deleted=True)
     if not await engine.store.commit(key, Commit(None, head, record)):

@@ -10,7 +10,7 @@ from checkpoint._async.listing import measure, read_bases, read_head
 from checkpoint._async.maintenance import NO_GRACE, prune, release
 from checkpoint._ids import SessionKey
 from checkpoint._records.retention import Base, Pruned, owners
-from checkpoint._records.rewrite import sealed_anew
+from checkpoint._records.rewrite import rewritten
 from checkpoint._runtime.waiting import AsyncAttempts
 from checkpoint.errors import (
     CheckpointError,
@@ -57,7 +57,7 @@ async def delete_revision(engine: AsyncEngine[Any], key: SessionKey, revision: i
         records = await _segment(engine, key, revision, bases, head)
         if records is None:
             continue
-        anew = sealed_anew(key, records, gone, engine.options.limits)
+        anew = rewritten(key, records, gone, engine.options.limits)
         try:
             was_sent = True
             if await engine.store.prune(key, _pruning(head, revision, anew)):
@@ -94,7 +94,7 @@ async def _segment(
 ) -> tuple[Record, ...] | None:
     """The segment that a revision is in; None if the head is another by now."""
     following = min((b.revision for b in bases if b.revision > revision), default=None)
-    newest = await engine.store.heads(key, following, 1)
+    newest = await engine.store.headers(key, following, 1)
     segment = await engine.store.read(key, newest[0][0].revision if newest else revision)
     if segment is None or segment.head != head or not segment.records:
         return None

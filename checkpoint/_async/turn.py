@@ -10,7 +10,7 @@ from checkpoint._async.engine import AsyncEngine
 from checkpoint._async.loading import Begun
 from checkpoint._ids import SessionKey
 from checkpoint._records.body import RESULT
-from checkpoint._records.header import Header
+from checkpoint._records.header import RecordHeader
 from checkpoint._runtime.snapshot import Snapshot
 from checkpoint.errors import InvalidOption
 
@@ -43,7 +43,7 @@ class AsyncTurn(Generic[S]):
         self._state: S | None = None
         self.session_id = key.session_id
         self.turn_id = turn_id
-        self._at: Header | None = None
+        self._at: RecordHeader | None = None
         self.replayed = False
 
     def __repr__(self) -> str:

@@ -12,11 +12,11 @@ from checkpoint._cli.app import AsJson, Namespace, Session, Url, app, open_to_re
 from checkpoint._cli.printing import (
     lines,
     notes,
-    plain,
     print_json,
     print_table,
     snapshot_as_dict,
     terminal,
+    to_json,
     visible,
 )
 
@@ -78,9 +78,9 @@ def show(
             session, revision=None if revision is None else _parse_revision(revision)
         )
     if as_json:
-        print_json(plain(document))
+        print_json(to_json(document))
         return
-    text = visible(json.dumps(plain(document), indent=2, ensure_ascii=False))
+    text = visible(json.dumps(to_json(document), indent=2, ensure_ascii=False))
     console = terminal()
     if console.is_terminal and len(text) < _COLOURED:
         console.print(JSONHighlighter()(text), soft_wrap=True)
@@ -151,7 +151,7 @@ def diff(
                     "path": change.path,
                     "start": change.start,
                     "deleted": change.deleted,
-                    "value": plain(change.value),
+                    "value": to_json(change.value),
                 }
                 for change in changes
             ]

@@ -31,18 +31,18 @@ _TAGS = {dict: "$map"}
 # --- JSON ----------------------------------------------------------------------------------------
 
 
-def plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """A document as JSON; a value that JSON cannot represent becomes ``{"$type": …}``.
 
     Example:
-        >>> plain({"at": (1, 2), "raw": b"hi", 7: None})
+        >>> to_json({"at": (1, 2), "raw": b"hi", 7: None})
         {'$map': [['at', {'$tuple': [1, 2]}], ['raw', {'$bytes': 'aGk='}], [7, None]]}
     """
     kind = type(value)
     if kind is dict and all(type(key) is str for key in value):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: to_json(item) for key, item in value.items()}
     if kind is list:
-        return [plain(item) for item in value]
+        return [to_json(item) for item in value]
     if kind in (str, bool, type(None)) or _is_json_number(value):
         return value
     return {_TAGS.get(kind, f"${kind.__name__.lower()}"): _untagged(value)}
@@ -57,11 +57,11 @@ def _is_json_number(value: Any) -> bool:
 
 def _untagged(value: Any) -> Any:
     if isinstance(value, dict):
-        return [[plain(key), plain(item)] for key, item in value.items()]
+        return [[to_json(key), to_json(item)] for key, item in value.items()]
     if isinstance(value, (set, frozenset)):
-        return [plain(item) for item in sorted(value, key=encode)]  # the same in every process
+        return [to_json(item) for item in sorted(value, key=encode)]  # the same in every process
     if isinstance(value, tuple):
-        return [plain(item) for item in value]
+        return [to_json(item) for item in value]
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, int):
@@ -177,7 +177,7 @@ def lines(change: Change) -> Iterator[Text]:
 
 
 def _on_one_line(value: Any) -> str:
-    return json.dumps(plain(value), ensure_ascii=False)
+    return json.dumps(to_json(value), ensure_ascii=False)
 
 
 def visible(text: str) -> str:

@@ -145,7 +145,7 @@ class NewItems(Node):
     Attributes:
         pieces: encoded items, or a range of positions in ``origin`` that were left alone.
         origin: the list that ranges are of; None where there are none.
-        source: where the items of that list come from (a ``checkpoint._state.source.Source``).
+        loader: where the items of that list come from, a ``PageLoader``.
         start: the position from which on items were fetched just now, and are to be validated when
             these are built; None where nothing is.
         items: the live items of a memory, a ``checkpoint._state.lazy.LazyItems``; and for those:
@@ -154,18 +154,18 @@ class NewItems(Node):
             that of its items, so that these alone do not make them.
     """
 
-    __slots__ = ("items", "origin", "pieces", "proof", "source", "start", "taken")
+    __slots__ = ("items", "loader", "origin", "pieces", "proof", "start", "taken")
 
     def __init__(
         self,
         pieces: list[range | list[bytes]],
         origin: ItemList | None = None,
-        source: Any = None,
+        loader: Any = None,
         start: int | None = None,
     ) -> None:
         self.pieces = pieces
         self.origin = origin
-        self.source = source
+        self.loader = loader
         self.start = start
         self.items: Any = None
         self.taken: Any = None
@@ -187,8 +187,8 @@ class NewItems(Node):
                 yield from decode(array(piece))
             else:
                 assert self.origin is not None
-                self.source.get(self.origin.refs(piece.start, piece.stop), advice)
-                yield from self.origin.values(piece.start, piece.stop, self.source.pages)
+                self.loader.get(self.origin.refs(piece.start, piece.stop), advice)
+                yield from self.origin.values(piece.start, piece.stop, self.loader.pages)
 
     def __getitem__(self, index: Any) -> Any:
         return list(self)[index]

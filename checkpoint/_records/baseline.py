@@ -8,7 +8,7 @@ from checkpoint._document.codec import encode
 from checkpoint._document.items import ItemList
 from checkpoint._document.pages import PageData, PageRef
 from checkpoint._limits import MIN_RAW_BYTES, RAW_PER_BASE
-from checkpoint._records.header import Header, Kind, Recent
+from checkpoint._records.header import Kind, Recent, RecordHeader
 
 # A segment is full when reading it costs more than a new base would: by its patches' stored bytes
 # against the base's, their number (each costs about 20 µs to read), or their raw bytes.
@@ -31,7 +31,7 @@ class Tip(NamedTuple):
         epoch: of the session's head when it was read.
     """
 
-    header: Header
+    header: RecordHeader
     digest: bytes
     recent: tuple[Recent, ...]
     prefix: bytes = b""
@@ -86,12 +86,12 @@ class Baseline(NamedTuple):
         return self.tip
 
     @property
-    def header(self) -> Header:
+    def header(self) -> RecordHeader:
         """Of the revision, or the tombstone."""
         return self.end.header
 
     @property
-    def saved(self) -> Header | None:
+    def saved(self) -> RecordHeader | None:
         """The header of the revision; None for a state that was never saved."""
         return self.tip.header if self.tip and self.tip.header.kind is not Kind.TOMBSTONE else None
 

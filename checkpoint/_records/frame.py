@@ -8,9 +8,9 @@ the body is a Zstandard frame (see :mod:`checkpoint._records.compression`); a bo
 get smaller is stored as it is. All other flags, and a key id other than 0 (no encryption), are
 refused: a newer version of the library wrote them.
 
-The *head* of a record is its frame's start, a MessagePack map and the CRC-32 of both, so it can be
+The header of a record is its frame's start, a MessagePack map and the CRC-32 of both, so it can be
 read without the body. The *digest* is BLAKE2b over the namespace, the session, the digest of the
-record before it in the chain, the head and the body as stored: a record or a page that was
+record before it in the chain, the header and the body as stored: a record or a page that was
 changed, cut short, or moved to another session or place does not verify.
 
 The format is unstable until the first released corpus is committed with the tests.
@@ -83,31 +83,31 @@ def flags_of(data: bytes, magic: bytes, what: str) -> int:
     )
 
 
-# --- heads ---------------------------------------------------------------------------------------
+# --- headers -------------------------------------------------------------------------------------
 
 
-def seal_head(header: dict[int, Any], flags: int) -> bytes:
-    """The head of a record."""
-    return with_sum(start(RECORD, flags) + encode(header))
+def encode_header(fields: dict[int, Any], flags: int) -> bytes:
+    """The header of a record, as stored."""
+    return with_sum(start(RECORD, flags) + encode(fields))
 
 
-def open_head(head: bytes) -> tuple[dict[int, Any], int]:
-    """Return the header in the head of a record, and the flags.
+def decode_header(header: bytes) -> tuple[dict[int, Any], int]:
+    """Return the fields in the header of a record, and the flags.
 
     Raises:
-        Damaged: these are not the bytes of a head.
+        Damaged: these are not the bytes of a header.
         UnsupportedFormat: see :func:`flags_of`.
     """
-    flags = flags_of(head, RECORD, "the record")
-    if len(head) <= START_SIZE + SUM_SIZE or head != with_sum(head[:-SUM_SIZE]):
+    flags = flags_of(header, RECORD, "the record")
+    if len(header) <= START_SIZE + SUM_SIZE or header != with_sum(header[:-SUM_SIZE]):
         raise Damaged("the header of the record was changed, or cut short")
     try:
-        header = decode_shallow(head[START_SIZE:-SUM_SIZE])
+        fields = decode_shallow(header[START_SIZE:-SUM_SIZE])
     except DecodeError as exc:
         raise Damaged(f"the header of the record cannot be decoded ({exc})") from exc
-    if type(header) is not dict:
+    if type(fields) is not dict:
         raise Damaged("the header of the record is not one map")
-    return header, flags
+    return fields, flags
 
 
 def with_sum(data: bytes) -> bytes:
@@ -153,11 +153,11 @@ def unpack(body: bytes, flags: int, size: int, context: ZstdDecompressor) -> byt
 # --- proof ---------------------------------------------------------------------------------------
 
 
-def digest(key: SessionKey, parent_digest: bytes, head: bytes, body: bytes) -> bytes:
-    """Digest of a record or a page in its place: session, chain, head and stored body."""
+def digest(key: SessionKey, parent_digest: bytes, header: bytes, body: bytes) -> bytes:
+    """Digest of a record or a page in its place: session, chain, header and stored body."""
     hasher = _of_session(key).copy()
     hasher.update(
-        b"".join((_size(len(parent_digest)), parent_digest, _size(len(head)), head, body))
+        b"".join((_size(len(parent_digest)), parent_digest, _size(len(header)), header, body))
     )
     return hasher.digest()
 

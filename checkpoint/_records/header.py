@@ -1,4 +1,4 @@
-"""What a save writes: a record, its header as values, and the head of a session."""
+"""The header of a record: all that is known of a revision without its document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from checkpoint._document.pages import PAGE_ID_SIZE, PageRef
 from checkpoint._ids import SessionKey
-from checkpoint._records.frame import open_head
+from checkpoint._records.frame import decode_header
 from checkpoint.errors import Damaged, UnsupportedFormat
 from checkpoint.store import Record
 
@@ -64,7 +64,7 @@ class Recent(NamedTuple):
     result: bytes | None = None
 
 
-class Header(NamedTuple):
+class RecordHeader(NamedTuple):
     """All about a record but its body.
 
     Attributes:
@@ -96,7 +96,7 @@ class Header(NamedTuple):
         return tuple.__new__(Recent, (self.revision, self.write_id, self.turn_id, result))
 
 
-_DEFAULTS = tuple(Header._field_defaults.values())[1:]  # those after the parent's revision
+_DEFAULTS = tuple(RecordHeader._field_defaults.values())[1:]  # those after the parent's revision
 
 # Numbers of the header's fields, as stored. Absent means the default. Never use a number twice.
 # Reserved: 13 epoch, 15 min_reader, 16 labels given at the save, 17 attachments.
@@ -112,7 +112,7 @@ _KINDS = {kind.value: kind for kind in Kind}
 _IGNORABLE = 64  # a reader may ignore what it does not know from here up, and must refuse it below
 
 
-def header_to_map(header: Header) -> dict[int, Any]:
+def header_fields(header: RecordHeader) -> dict[int, Any]:
     """The header as it is stored: what follows from the rest or is the default is left out."""
     schema = header.schema
     stored: dict[int, Any] = {
@@ -138,14 +138,14 @@ def header_to_map(header: Header) -> dict[int, Any]:
     return stored
 
 
-def read_header(record: Record) -> tuple[Header, int]:
+def read_header(record: Record) -> tuple[RecordHeader, int]:
     """Return the header of a record, and the flags that tell how its body is packed.
 
     Raises:
-        Damaged: the head is not one, or is that of another revision.
+        Damaged: the bytes are not those of a header, or of another revision.
         UnsupportedFormat: a newer version of the library wrote it.
     """
-    stored, flags = open_head(record.head)
+    stored, flags = decode_header(record.header)
     if not _KNOWN.issuperset(stored) and (
         unknown := [
             n for n in stored if n not in _KNOWN and not (type(n) is int and n >= _IGNORABLE)
@@ -164,13 +164,13 @@ def read_header(record: Record) -> tuple[Header, int]:
     return header, flags
 
 
-def _header(stored: dict[Any, Any]) -> Header:
+def _header(stored: dict[Any, Any]) -> RecordHeader:
     revision, kind, write_id, saved_at, writer, schema = _in_all(stored)
     if not (type(revision) is type(saved_at) is int and type(write_id) is bytes):
         raise TypeError("the revision, the write id or the time is of another type")
     writer, schema = _writer(*writer[:3]), _schema_id(*schema[:3])
     known = revision, _KINDS[kind], write_id, saved_at, writer, schema, revision - 1, *_DEFAULTS
-    header = tuple.__new__(Header, known)  # by hand: patches are read by the dozen
+    header = tuple.__new__(RecordHeader, known)  # by hand: patches are read by the dozen
     if len(stored) == len(_IN_ALL):  # as most of them
         return header
     source, turn_id = stored.get(_SOURCE), stored.get(_TURN_ID)

@@ -28,7 +28,7 @@ NONCE_SIZE = 8
 _LEVEL = 9  # written once and kept for long: worth more time than a record
 
 
-def seal_page(
+def encode_page(
     owner: SessionKey, nonce: bytes, raw: bytes, anchor: bytes = b""
 ) -> tuple[bytes, bytes]:
     """The id and the stored form of a new page.
@@ -41,7 +41,7 @@ def seal_page(
     return nonce + frame.digest(owner, b"", head, body), head + body
 
 
-def open_page(
+def decode_page(
     owner: SessionKey, id: bytes, data: bytes, max_size: int, anchor: bytes = b""
 ) -> bytes:
     """What was sealed into a page.

@@ -23,7 +23,7 @@ from checkpoint._document.items import ItemList, PageRun, Pages
 from checkpoint._document.pages import PageData, PageRef
 from checkpoint._ids import SessionKey
 from checkpoint._records.body import Spilled
-from checkpoint._records.page import ANCHORED, PAGE_SIZE, seal_page
+from checkpoint._records.page import ANCHORED, PAGE_SIZE, encode_page
 
 _TAIL_SIZE = PAGE_SIZE // 4  # bytes of items that stay in place, at least, at the end of a list
 _SCATTERED = PAGE_SIZE // 2  # bytes of items in place between pages, from which they are gathered
@@ -147,7 +147,7 @@ class Paginator:
             if known is None:
                 raise AnchorNeeded(anchor)
             against = known.raw
-        id, data = seal_page(self._key, self._nonce, raw, against)
+        id, data = encode_page(self._key, self._nonce, raw, against)
         self.written[id], self.made[id] = data, PageData(raw)
         return PageRef(id, None, self._version, anchor)
 

@@ -38,7 +38,7 @@ class Pin(NamedTuple):
     pages: frozenset[bytes]
 
 
-def seal_pin(
+def encode_pin(
     owner: SessionKey,
     nonce: bytes,
     target: SessionKey,

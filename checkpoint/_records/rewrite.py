@@ -17,12 +17,12 @@ from checkpoint._records.body import (
     patch_body,
 )
 from checkpoint._records.header import Kind, read_header
-from checkpoint._records.segment import read, seal
+from checkpoint._records.segment import encode_record, read
 from checkpoint.errors import Damaged
 from checkpoint.store import Record
 
 
-def sealed_anew(
+def rewritten(
     key: SessionKey, records: Sequence[Record], gone: Baseline, limits: Limits
 ) -> list[Record]:
     """The records after a revision of a segment, as a segment of their own.
@@ -52,11 +52,11 @@ def sealed_anew(
         parent_digest=before.tip.digest,
         pages=(*named, *more),
     )
-    record, tip = seal(key, header, body, before.tip, limits)
+    record, tip = encode_record(key, header, body, before.tip, limits)
     sealed = [record]
     for patch, old in zip(patches, records[place + 1 :], strict=True):
         body, _ = patch_body(patch.build({}), patch.result)
-        record, tip = seal(key, read_header(old)[0], body, tip, limits)
+        record, tip = encode_record(key, read_header(old)[0], body, tip, limits)
         sealed.append(record)
     return sealed
 

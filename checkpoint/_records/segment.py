@@ -28,10 +28,10 @@ from checkpoint._records.body import (
 from checkpoint._records.compression import decompressor
 from checkpoint._records.frame import DIGEST_SIZE
 from checkpoint._records.header import (
-    Header,
     Kind,
     Recent,
-    header_to_map,
+    RecordHeader,
+    header_fields,
     read_header,
 )
 from checkpoint.errors import CheckpointError, Damaged, InvalidState, StateTooLarge
@@ -95,8 +95,8 @@ class Stored(NamedTuple):
             raise Damaged(f"the document cannot be built ({exc})").at(key, number) from exc
 
 
-def seal(
-    key: SessionKey, header: Header, body: dict[int, Any], tip: Tip | None, limits: Limits
+def encode_record(
+    key: SessionKey, header: RecordHeader, body: dict[int, Any], tip: Tip | None, limits: Limits
 ) -> tuple[Record, Tip]:
     """Seal one record; return it, and the tip after it.
 
@@ -113,9 +113,9 @@ def seal(
     elif tip is not None:
         header = header._replace(recent=_remembered(header.kind, tip))
     stored, flags = frame.pack(raw, follows.prefix if follows else b"")
-    head = frame.seal_head(header_to_map(header), flags)
-    chained = frame.digest(key, follows.digest if follows else b"", head, stored)
-    record = Record(header.revision, head, stored + chained)
+    encoded = frame.encode_header(header_fields(header), flags)
+    chained = frame.digest(key, follows.digest if follows else b"", encoded, stored)
+    record = Record(header.revision, encoded, stored + chained)
     end = _End(follows)
     if follows is None:
         try:
@@ -232,7 +232,7 @@ class _End:
         if before is not None and header.revision != before.revision + 1:
             raise Damaged(f"revision {before.revision + 1} is missing from its segment")
         stored = record.body[:-DIGEST_SIZE]
-        expected = frame.digest(key, self._digest, record.head, stored)
+        expected = frame.digest(key, self._digest, record.header, stored)
         if record.body[-DIGEST_SIZE:] != expected:
             raise Damaged(
                 "the digest does not match: the record, or one before it in its segment, was "
@@ -250,9 +250,9 @@ class _End:
         """Raise StateTooLarge if a body of this size would make the segment too large."""
         limits.check_segment(raw_size, raw_size + self._base_raw + self._patch_raw)
 
-    def add(self, header: Header, record: Record, raw: bytes, result: dict[int, Any]) -> None:
+    def add(self, header: RecordHeader, record: Record, raw: bytes, result: dict[int, Any]) -> None:
         """Add a record; ``result`` is that of its turn."""
-        stored = len(record.head) + len(record.body)
+        stored = len(record.header) + len(record.body)
         if self._header is None:
             self._base_bytes, self._base_raw = stored, len(raw)
             self._prefix, self._context = raw[-_PREFIX_SIZE:], None

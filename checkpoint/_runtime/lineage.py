@@ -26,7 +26,7 @@ class Lineage:
     pending: Draft | None = None
 
 
-class Origins:
+class IdentityMap:
     """Lineages by the identity of their state, one for each session; forgotten with the state."""
 
     def __init__(self) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from checkpoint._records.header import (
-    Header,
     Kind,
+    RecordHeader,
     SchemaId,
     Writer,
 )
@@ -54,7 +54,7 @@ class Snapshot:
         cls,
         namespace: str,
         session_id: str,
-        header: Header,
+        header: RecordHeader,
         *,
         labels: Iterable[str] = (),
         size: int = 0,

@@ -19,7 +19,7 @@ from checkpoint._document.items import ItemList, NewItems, PageRun
 from checkpoint._document.pages import PageRef
 from checkpoint._ids import SessionKey
 from checkpoint._state.known import is_immutable, may_be_immutable
-from checkpoint._state.source import Source
+from checkpoint._state.page_loader import PageLoader
 from checkpoint._state.spans import (
     Piece,
     Pieces,
@@ -53,7 +53,7 @@ class LazyItems(Pieces):
     Args:
         pieces: live items, and spans of ``origin``.
         origin: the list as it was stored last.
-        source: where its items come from; None where there are no spans.
+        loader: where its items come from; None where there are no spans.
         validate: None where there are no spans.
         item_type: what it makes items of.
     """
@@ -61,8 +61,8 @@ class LazyItems(Pieces):
     __slots__ = (
         "built",
         "item_type",
+        "loader",
         "origin",
-        "source",
         "stamps",
         "validate",
     )
@@ -71,13 +71,13 @@ class LazyItems(Pieces):
         self,
         pieces: list[Piece],
         origin: ItemList | None = None,
-        source: Source | None = None,
+        loader: PageLoader | None = None,
         validate: Validate | None = None,
         item_type: object = None,
     ) -> None:
         super().__init__(pieces)
         self.origin = origin
-        self.source = source
+        self.loader = loader
         self.validate = validate
         self.item_type = item_type
         self.built: dict[int, Any] = {}  # items of spans that were touched, by position
@@ -102,7 +102,7 @@ class LazyItems(Pieces):
                 else:
                     pieces.append(each(piece, at))
                 at += len(piece)
-            made = LazyItems(pieces, self.origin, self.source, self.validate, self.item_type)
+            made = LazyItems(pieces, self.origin, self.loader, self.validate, self.item_type)
             made.built = built
             return made
 
@@ -140,9 +140,9 @@ class LazyItems(Pieces):
 
     def _items(self, first: int, last: int, place: int, *, keep: bool) -> list[Any]:
         """The items at positions of the stored list, the first of which is at ``place``."""
-        origin, source = self._stored
-        encoded = origin.items(first, last, source.pages)
-        known = source.known
+        origin, loader = self._stored
+        encoded = origin.items(first, last, loader.pages)
+        known = loader.known
         if not self.built:
             try:
                 return list(map(known.shared.__getitem__, encoded))
@@ -191,12 +191,12 @@ class LazyItems(Pieces):
 
     def size_left(self) -> int:
         """Encoded bytes of the items that are loaded and were not touched."""
-        if self.origin is None or self.source is None:
+        if self.origin is None or self.loader is None:
             return 0
         size = 0
         for piece in self.pieces:
             if isinstance(piece, Span) and piece.is_loaded:
-                encoded = self.origin.items(piece.start, piece.stop, self.source.pages)
+                encoded = self.origin.items(piece.start, piece.stop, self.loader.pages)
                 left = enumerate(encoded, piece.start)
                 size += sum([len(each) for at, each in left if at not in self.built])
         return size
@@ -228,8 +228,8 @@ class LazyItems(Pieces):
     async def load_async(self, start: int, stop: int) -> None:
         """:meth:`load`, in asynchronous code; the items are validated."""
         while missing := self._missing(start, stop):
-            _, source = self._stored  # another one after each save
-            fetching = source.fetch(missing, source.pages)
+            _, loader = self._stored  # another one after each save
+            fetching = loader.fetch(missing, loader.pages)
             if hasattr(fetching, "__await__"):
                 await fetching
         with self.lock:
@@ -250,18 +250,18 @@ class LazyItems(Pieces):
         ]
         if not spans:
             return None
-        origin, source = self._stored
+        origin, loader = self._stored
         refs = [ref for span in spans for ref in origin.refs(span.start, span.stop)]
-        return list(dict.fromkeys(ref for ref in refs if ref.id not in source.pages))
+        return list(dict.fromkeys(ref for ref in refs if ref.id not in loader.pages))
 
     # --- building and validating -----------------------------------------------------------------
 
     @property
-    def _stored(self) -> tuple[ItemList, Source]:
+    def _stored(self) -> tuple[ItemList, PageLoader]:
         """What spans are of, and where it comes from."""
         assert self.origin is not None
-        assert self.source is not None
-        return self.origin, self.source
+        assert self.loader is not None
+        return self.origin, self.loader
 
     def _build(self, encoded: list[bytes], place: int) -> list[Any]:
         """The live items of these, the first of which is at ``place``."""
@@ -279,17 +279,17 @@ class LazyItems(Pieces):
             ValidationError, DecodeError: one does not fit, or is no document.
         """
         assert self.validate is not None
-        origin, source = self._stored
+        origin, loader = self._stored
         if origin.is_valid:
             return
-        known = source.known
+        known = loader.known
         for run, low, high in origin.parts(first, last):
             if isinstance(run, PageRun) and high - low == run.size:
                 if not known.are_valid([key := run.key]):
-                    values = decode(source.pages[run.page.id].raw)  # faster than item by item
+                    values = decode(loader.pages[run.page.id].raw)  # faster than item by item
                     self.validate(values[run.start : run.start + run.size], place)
                     known.validated([key])
-            elif not known.are_valid(part := origin.items_of(run, low, high, source.pages)):
+            elif not known.are_valid(part := origin.items_of(run, low, high, loader.pages)):
                 for start, stop in runs([not known.are_valid([item]) for item in part]):
                     fresh = part[start:stop]
                     items = self.validate(decode(array(fresh)), place + start)
@@ -328,7 +328,7 @@ class LazyItems(Pieces):
     def is_of(self, key: SessionKey, saved: ItemList | None) -> bool:
         """Whether all spans are of this session, and of this list as it was saved last."""
         return (
-            self.origin is saved and self.source is not None and self.source.key == key
+            self.origin is saved and self.loader is not None and self.loader.key == key
         ) or not any(isinstance(piece, Span) for piece in self.pieces)
 
     def dumped(self, dump: Callable[[list[Any]], list[bytes]]) -> NewItems:
@@ -352,7 +352,7 @@ class LazyItems(Pieces):
                     lists += stamps(piece)
                     pieces.append(dump(piece))
                 place += len(piece)
-            new = NewItems([piece for piece in pieces if piece], self.origin, self.source)
+            new = NewItems([piece for piece in pieces if piece], self.origin, self.loader)
             new.items, new.taken = self, (self.edits, moved, self.built.copy(), now, lists)
             return new
 
@@ -371,7 +371,7 @@ class LazyItems(Pieces):
         now.update((touched[at], its) for at, its in zip(found, fresh, strict=True))
         return [touched[at] for at in found]
 
-    def saved(self, new: NewItems, origin: ItemList, source: Source) -> None:
+    def saved(self, new: NewItems, origin: ItemList, loader: PageLoader) -> None:
         """What was left alone since a save was planned is from now on a span of the saved list.
 
         Live items that were saved are kept only if they can be changed.
@@ -379,7 +379,7 @@ class LazyItems(Pieces):
         Args:
             new: what was saved; items may have been touched or changed since.
             origin: the list as it was saved.
-            source: where its items come from.
+            loader: where its items come from.
         """
         with self.lock:
             if self.origin is not new.origin:
@@ -413,7 +413,7 @@ class LazyItems(Pieces):
                     pieces.append(piece)
                 at += len(piece)
             self.pieces, self.built, self.stamps = joined(pieces), built, kept
-            self.origin, self.source = origin, source
+            self.origin, self.loader = origin, loader
             if new.proof is not None:
                 self.validate, self.item_type = new.proof.validate, new.proof.item_type
 
@@ -435,7 +435,7 @@ def built(new: NewItems, validate: Validate, item_type: object) -> LazyItems:
         ValidationError: one does not fit.
         Undecodable: one is no document.
     """
-    lazy = LazyItems([], new.origin, new.source, validate, item_type)
+    lazy = LazyItems([], new.origin, new.loader, validate, item_type)
     start, place = new.start, 0
     try:
         for piece in new.pieces:
@@ -449,5 +449,5 @@ def built(new: NewItems, validate: Validate, item_type: object) -> LazyItems:
             if start is not None:
                 lazy.check(start, piece.stop, start)
     except DecodeError as exc:
-        raise Undecodable(exc, new.source.path if new.source else ()) from exc
+        raise Undecodable(exc, new.loader.path if new.loader else ()) from exc
     return lazy

@@ -90,7 +90,7 @@ class InMemoryStore:
             session.head = pruning.head
             return True
 
-    def heads(
+    def headers(
         self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]:
         with self._open_lock():
@@ -107,8 +107,8 @@ class InMemoryStore:
             )
             return [
                 (
-                    Record(number, records[number].head, b""),
-                    len(records[number].head) + len(records[number].body),
+                    Record(number, records[number].header, b""),
+                    len(records[number].header) + len(records[number].body),
                 )
                 for number in newest_first[:limit]
             ]

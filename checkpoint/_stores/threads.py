@@ -51,10 +51,10 @@ class ThreadedStore:
     async def prune(self, key: SessionKey, pruning: Pruning) -> bool:
         return await self._finish(self._store.prune, key, pruning)
 
-    async def heads(
+    async def headers(
         self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        return await self._run(self._store.heads, key, before, limit, bases)
+        return await self._run(self._store.headers, key, before, limit, bases)
 
     async def sessions(
         self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False

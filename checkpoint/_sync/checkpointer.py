@@ -267,11 +267,11 @@ class Checkpointer(Upkeep[S]):
         captured = self._engine.capture(state)
 
         def whole(tip: Tip | None) -> Draft | None:
-            return self._engine.plan(key, captured, Baseline(), tip, self._engine.header(tip))
+            return self._engine.serialize(key, captured, Baseline(), tip, self._engine.header(tip))
 
         sent = self._engine.replace_head(key, whole)
         assert sent is not None  # a state without an origin is always saved
-        self._engine.origins.remember(state, Lineage(key, sent.after))
+        self._engine.lineages.remember(state, Lineage(key, sent.after))
         log.warning("overwritten", session_id=session_id, revision=sent.record.revision)
         return Snapshot.of(*key, sent.tip.header)
 
@@ -302,7 +302,7 @@ class Checkpointer(Upkeep[S]):
         found: list[Snapshot] = []
         while limit is None or len(found) < limit:
             wanted = _PAGE if limit is None else min(_PAGE, limit - len(found))
-            page = self._store.heads(key, before, wanted)
+            page = self._store.headers(key, before, wanted)
             for record, size in page:
                 try:
                     header, _ = read_header(record)
@@ -318,7 +318,7 @@ class Checkpointer(Upkeep[S]):
             if len(page) < wanted:
                 break
         if not found:
-            self._engine.living(key)  # a missing session is told as that
+            self._engine.require_session(key)  # a missing session is told as that
         return found
 
     def diff(self, session_id: str, old: int | str, new: int | str) -> list[Change]:
@@ -405,7 +405,7 @@ class Checkpointer(Upkeep[S]):
         key = self._engine.key(session_id)
         while True:
             # The head first: while its epoch lasts, no page of what is loaded then is removed.
-            tip = self._engine.living(key)
+            tip = self._engine.require_session(key)
             loaded = self._engine.load(key, revision)
             with suppress(EpochMoved):
                 place = (session_id, loaded.header.revision)

@@ -10,7 +10,7 @@ from checkpoint._document.pages import PageData
 from checkpoint._ids import SessionKey
 from checkpoint._limits import Limits
 from checkpoint._records.baseline import Baseline, Tip
-from checkpoint._records.header import Header, Kind, read_header
+from checkpoint._records.header import Kind, RecordHeader, read_header
 from checkpoint._records.segment import read, survey
 from checkpoint._runtime.snapshot import from_micros
 from checkpoint._runtime.waiting import Attempts
@@ -108,7 +108,9 @@ def _newer(key: SessionKey, segment: Segment, known: Baseline, limits: Limits) -
     return loaded
 
 
-def _check_place(key: SessionKey, segment: Segment, header: Header, revision: int | None) -> None:
+def _check_place(
+    key: SessionKey, segment: Segment, header: RecordHeader, revision: int | None
+) -> None:
     """What was read must be what was asked for, and the newest what the head says it is."""
     head = segment.head
     wanted = head.revision if revision is None else revision
@@ -209,12 +211,12 @@ def _landed(store: Store, key: SessionKey, commit: Commit, tip: Tip) -> bool | N
         return True
     if tip.header.revision < revision or any(write.revision == revision for write in tip.recent):
         return False
-    below = store.heads(key, revision + 1, 1)
+    below = store.headers(key, revision + 1, 1)
     found = [record for record, _ in below if record.revision == revision]
     return read_header(found[0])[0].write_id == write_id if found else None
 
 
-def conflict(key: SessionKey, parent_revision: int, newest: Header | None) -> Conflict:
+def conflict(key: SessionKey, parent_revision: int, newest: RecordHeader | None) -> Conflict:
     """The error for a state whose parent is not the newest revision (0: it has no parent)."""
     mine = f"revision {parent_revision}" if parent_revision else "no revision of this session"
     if newest is not None and newest.kind is Kind.TOMBSTONE:

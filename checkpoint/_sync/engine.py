@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from checkpoint._hydrator import wanted
 from checkpoint._ids import SessionKey
 from checkpoint._records.baseline import Baseline, Tip
-from checkpoint._records.header import Header, Kind
+from checkpoint._records.header import Kind, RecordHeader
 from checkpoint._records.labels import attachment_name, label_attachment
 from checkpoint._records.pagination import AnchorNeeded
 from checkpoint._runtime import log
@@ -22,10 +22,10 @@ from checkpoint._runtime.snapshot import Snapshot
 from checkpoint._runtime.waiting import Attempts, value
 from checkpoint._serializer import (
     Draft,
+    draft_save,
+    draft_tombstone,
     owned_by,
-    plan,
-    seal_save,
-    seal_tombstone,
+    serialize,
 )
 from checkpoint._sync.commits import EpochMoved, conflict, outrun, send
 from checkpoint._sync.loading import Loader
@@ -63,8 +63,8 @@ class Engine(Loader[S]):
             Conflict: the session does not hold the parent; or a new one's is there already.
         """
         if parent is None:
-            known = self.origins.get(subject, key)
-            return known or Lineage(key, Baseline(self.absent(key)))
+            known = self.lineages.get(subject, key)
+            return known or Lineage(key, Baseline(self.require_absent(key)))
         if (parent.namespace, parent.session_id) != key:
             raise InvalidOption(
                 f"the parent is a snapshot of session {parent.session_id!r} in namespace "
@@ -76,7 +76,7 @@ class Engine(Loader[S]):
             tip = self.tip(key)
             raise conflict(key, parent.revision, tip.header if tip else None) from exc
         if loaded.header.write_id.hex() != parent.write_id:
-            raise conflict(key, parent.revision, (self.living(key)).header)
+            raise conflict(key, parent.revision, (self.require_session(key)).header)
         while True:
             try:
                 pages = dict(loaded.pages)
@@ -94,7 +94,7 @@ class Engine(Loader[S]):
         turn_id: str | None = None,
         result: dict[int, Any] | None = None,
         branch: bool = False,
-    ) -> Header | None:
+    ) -> RecordHeader | None:
         """Save a state as the child of its origin; None when a new one has nothing to save.
 
         A branch goes on the head, whatever it is; anything else only on the origin.
@@ -102,13 +102,13 @@ class Engine(Loader[S]):
         Args:
             subject: an agent, or the state itself; its lineage is remembered.
         """
-        self.origins.remember(subject, lineage)
+        self.lineages.remember(subject, lineage)
         try:
             state = self.capture(subject)
             return self._save(state, lineage, turn_id, result, branch)
         finally:
             # Again: a plain dict can only be remembered while a save of it is pending.
-            self.origins.remember(subject, lineage)
+            self.lineages.remember(subject, lineage)
 
     def _save(
         self,
@@ -117,15 +117,15 @@ class Engine(Loader[S]):
         turn_id: str | None,
         result: dict[int, Any] | None,
         branch: bool,
-    ) -> Header | None:
+    ) -> RecordHeader | None:
         self._settle(lineage)
         before = lineage.known.tip
         for left in Attempts():
             known = lineage.known
             tip = self._head_for_branch(lineage) if branch else known.tip
             header = self.header(tip, parent=known.tip, turn_id=turn_id)
-            plan = partial(self.plan, lineage.key, state, known, tip, header, result)
-            lineage.pending = self._anchored(lineage.key, tip, known, plan)
+            draft = partial(self.serialize, lineage.key, state, known, tip, header, result)
+            lineage.pending = self._anchored(lineage.key, tip, known, draft)
             try:
                 self._settle(lineage, planned=True)
                 break
@@ -185,7 +185,7 @@ class Engine(Loader[S]):
             if lineage.known.saved is None:
                 self.options.watch.saw_created(lineage.key.session_id)
             lineage.known, lineage.pending = draft.after, None
-            draft.stored(self.source(lineage.key, draft.after), self.options.cache.known_items)
+            draft.stored(self.page_loader(lineage.key, draft.after), self.options.cache.known_items)
 
     def _sealed_again(self, key: SessionKey, draft: Draft) -> Draft:
         """The same save on the same head, of which the epoch moved since."""
@@ -196,27 +196,27 @@ class Engine(Loader[S]):
         if tip is None or tip.header.write_id != draft.guard:
             raise conflict(key, draft.tip.header.parent_revision, tip.header if tip else None)
         if header is None or wanted is None:
-            return seal_tombstone(key, draft.tip.header, tip)
+            return draft_tombstone(key, draft.tip.header, tip)
         wanted = wanted._replace(spilled=())  # the pages of big values may be gone by now
         if header.parent_write_id not in (b"", draft.guard):  # a branch
             # Its pages are safe as in _head_for_branch, if its parent was not what was taken out.
             self.load(key, header.parent_revision)
         limits = self.options.limits
         operations, memories = draft.operations, draft.memories
-        seal = partial(seal_save, key, header, wanted, operations, memories, tip, limits)
-        return self._anchored(key, tip, wanted, seal)
+        again = partial(draft_save, key, header, wanted, operations, memories, tip, limits)
+        return self._anchored(key, tip, wanted, again)
 
     def _anchored(
-        self, key: SessionKey, tip: Tip | None, known: Baseline, seal: Callable[..., D]
+        self, key: SessionKey, tip: Tip | None, known: Baseline, draft: Callable[..., D]
     ) -> D:
-        """What ``seal`` makes, with the page at hand that it compresses new pages against.
+        """What ``draft`` makes, with the page at hand that it compresses new pages against.
 
         It is needed once in a while, when a windowed session has filled a page.
         """
         unreadable: set[bytes] = set()
         while True:
             try:
-                return seal(without=unreadable)
+                return draft(without=unreadable)
             except AnchorNeeded as exc:
                 assert tip is not None  # somebody wrote that page
                 try:
@@ -231,10 +231,10 @@ class Engine(Loader[S]):
         parent: Tip | None = None,
         turn_id: str | None = None,
         source: tuple[str, int] | None = None,
-    ) -> Header:
+    ) -> RecordHeader:
         """The header of a new record on ``tip``, made from ``parent`` (from the tip, if None)."""
         parent = parent or tip
-        return Header(
+        return RecordHeader(
             revision=tip.header.revision + 1 if tip else 1,
             kind=Kind.BASE,
             write_id=os.urandom(16),
@@ -248,18 +248,18 @@ class Engine(Loader[S]):
             source=source,
         )
 
-    def plan(
+    def serialize(
         self,
         key: SessionKey,
         state: S,
         known: Baseline,
         tip: Tip | None,
-        header: Header,
+        header: RecordHeader,
         result: dict[int, Any] | None = None,
         without: Collection[bytes] = (),
     ) -> Draft | None:
-        """:func:`checkpoint._serializer.plan`, with this engine's schema and limit."""
-        return plan(
+        """:func:`checkpoint._serializer.serialize`, with this engine's schema and limit."""
+        return serialize(
             key,
             self.options.schema,
             state,
@@ -303,12 +303,12 @@ class Engine(Loader[S]):
         if source[0] != key.session_id:
             loaded = owned_by(SessionKey(key.namespace, source[0]), loaded)
         limits = self.options.limits
-        seal = partial(seal_save, key, header, loaded._replace(result={}), None, (), tip, limits)
-        draft = self._anchored(key, tip, loaded, seal)
+        again = partial(draft_save, key, header, loaded._replace(result={}), None, (), tip, limits)
+        draft = self._anchored(key, tip, loaded, again)
         self._send(key, draft)
         return Snapshot.of(*key, draft.tip.header)
 
-    def label(self, key: SessionKey, label: str, revision: int | str | None) -> Header:
+    def label(self, key: SessionKey, label: str, revision: int | str | None) -> RecordHeader:
         """Name a revision; the header of it."""
         header = (self.load(key, revision)).header
         self.store.attach(key, label_attachment(key, label, header.revision))
@@ -332,7 +332,7 @@ class Engine(Loader[S]):
                 session_id=key.session_id,
                 revision=draft.record.revision,
                 writer=str(draft.tip.header.writer),
-                bytes=len(draft.record.head) + len(draft.record.body),
+                bytes=len(draft.record.header) + len(draft.record.body),
                 pages=len(draft.pages),
                 milliseconds=round((time.perf_counter() - started) * 1000, 3),
             )

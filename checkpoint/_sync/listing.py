@@ -50,7 +50,7 @@ def listed(
 ) -> Iterator[list[tuple[Record, int]]]:
     """Records without their bodies, and their sizes; newest first, many at once."""
     while True:
-        found = store.heads(key, before, _LISTED, bases)
+        found = store.headers(key, before, _LISTED, bases)
         yield found
         if len(found) < _LISTED:
             return

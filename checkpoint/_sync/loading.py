@@ -10,12 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from checkpoint._document.codec import decode, encode
 from checkpoint._document.pages import PageData, PageRef
-from checkpoint._hydrator import (
-    check_window,
-    hydrate,
-    plain,
-    wanted,
-)
+from checkpoint._hydrator import check_window, hydrate, wanted, whole_document
 from checkpoint._ids import SessionKey, check_id
 from checkpoint._records.baseline import Baseline, Tip
 from checkpoint._records.body import RESULT
@@ -23,11 +18,11 @@ from checkpoint._records.header import Kind, Recent
 from checkpoint._records.labels import read_labels
 from checkpoint._records.segment import read, survey
 from checkpoint._runtime import log
-from checkpoint._runtime.lineage import Lineage, Origins
+from checkpoint._runtime.lineage import IdentityMap, Lineage
 from checkpoint._runtime.options import Options
 from checkpoint._runtime.waiting import value
 from checkpoint._serializer import unsaved
-from checkpoint._state.source import Source
+from checkpoint._state.page_loader import PageLoader
 from checkpoint._sync.commits import conflict, load
 from checkpoint._sync.paging import PagesGone, fetch
 from checkpoint.errors import (
@@ -60,7 +55,7 @@ class Loader(Generic[S]):
     def __init__(self, store: Store, options: Options[S]) -> None:
         self.store = store
         self.options = options
-        self.origins = Origins()
+        self.lineages = IdentityMap()
 
     def key(self, session_id: str) -> SessionKey:
         return SessionKey(self.options.namespace, check_id(session_id, "session id"))
@@ -96,7 +91,7 @@ class Loader(Generic[S]):
                 self._fetch(key, loaded, wanted(loaded), pages)
             except PagesGone:
                 continue
-            return plain(loaded, pages)
+            return whole_document(loaded, pages)
 
     def _fetch(
         self,
@@ -121,7 +116,7 @@ class Loader(Generic[S]):
         except (Damaged, InvalidState, StateTooLarge):
             return survey(key, segment)
 
-    def living(self, key: SessionKey) -> Tip:
+    def require_session(self, key: SessionKey) -> Tip:
         """What is at the head of a session that exists."""
         tip = self.tip(key)
         if tip is None:
@@ -130,7 +125,7 @@ class Loader(Generic[S]):
             raise _deleted(key)
         return tip
 
-    def absent(self, key: SessionKey) -> Tip | None:
+    def require_absent(self, key: SessionKey) -> Tip | None:
         """What a new session goes on: nothing, or a tombstone; Conflict if there is a session."""
         tip = self.tip(key)
         if tip is not None and tip.header.kind is not Kind.TOMBSTONE:
@@ -205,12 +200,12 @@ class Loader(Generic[S]):
     ) -> tuple[S, Baseline]:
         """Build a state from a revision whose pages were fetched; its baseline too."""
         schema, items = self.options.schema, self.options.cache.known_items
-        state, known = hydrate(key, known, schema, window, self.source(key, known), items)
+        state, known = hydrate(key, known, schema, window, self.page_loader(key, known), items)
         if known.header.schema != schema.id:  # new fields of the model are no change of the state
             known = unsaved(key, schema, state, known.tip, known)
         return state, known
 
-    def source(self, key: SessionKey, known: Baseline) -> Source:
+    def page_loader(self, key: SessionKey, known: Baseline) -> PageLoader:
         """Where a memory gets the items from that its state was restored without."""
 
         def fetch_later(refs: Sequence[PageRef], pages: dict[bytes, PageData]) -> None:
@@ -222,7 +217,7 @@ class Loader(Generic[S]):
                     "session again"
                 ).at(key, known.header.revision) from exc
 
-        return Source(key, known.header.revision, known.pages, fetch_later)
+        return PageLoader(key, known.header.revision, known.pages, fetch_later)
 
     def _left_by(
         self, key: SessionKey, turn: Recent, newest: Baseline
@@ -239,7 +234,7 @@ class Loader(Generic[S]):
     def _begun(self, state: S, lineage: Lineage) -> Begun[S]:
         adapter = self.options.adapter
         agent = value(adapter.build(state)) if adapter else None
-        self.origins.remember(agent if adapter else state, lineage)
+        self.lineages.remember(agent if adapter else state, lineage)
         return Begun(state, agent, lineage)
 
     def labels(self, key: SessionKey) -> dict[str, int]:
@@ -249,7 +244,7 @@ class Loader(Generic[S]):
     def _labelled(self, key: SessionKey, label: str) -> int:
         labels = self.labels(key)
         if label not in labels:
-            self.living(key)  # a missing session is told as that
+            self.require_session(key)  # a missing session is told as that
             known = ", ".join(map(repr, sorted(labels))) or "none"
             raise RevisionNotFound(f"it has no label {label!r}; its labels: {known}").at(key)
         return labels[label]

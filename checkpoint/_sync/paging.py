@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from checkpoint._document.pages import PageData, PageRef
 from checkpoint._ids import SessionKey
 from checkpoint._limits import Limits
-from checkpoint._records.page import open_page
+from checkpoint._records.page import decode_page
 from checkpoint.errors import CheckpointError, Damaged
 from checkpoint.store import Store
 
@@ -53,7 +53,7 @@ def fetch(
                 if id not in found:
                     raise Damaged(f"page {id.hex()} is missing; verify() lists what it is part of")
                 anchor = pages[ref.anchor.id].raw if ref.anchor else b""
-                raw = open_page(owner, id, found[id], left, anchor)
+                raw = decode_page(owner, id, found[id], left, anchor)
             except CheckpointError as exc:
                 if id not in found and _was_pruned(store, key, revision, epoch):
                     raise PagesGone from exc

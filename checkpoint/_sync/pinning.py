@@ -14,9 +14,9 @@ from checkpoint._ids import SessionKey
 from checkpoint._records.baseline import Baseline, Tip
 from checkpoint._records.pins import (
     Pin,
+    encode_pin,
     is_undecided,
     read_pins,
-    seal_pin,
     shared_pages,
 )
 from checkpoint._records.retention import Base
@@ -47,7 +47,7 @@ def fork(
     try:
         for _ in Attempts():
             loaded = engine.load(source, revision)
-            tip = engine.absent(target)
+            tip = engine.require_absent(target)
             revision = loaded.header.revision
             pins = _pins(source, target, tip, loaded, engine.options.clock())
             for owner, pin in pins:
@@ -76,7 +76,7 @@ def _pins(
     pages = [*wanted(loaded), *loaded.spilled]
     parent = tip.header.write_id if tip else b""
     return [
-        (owner, seal_pin(owner, os.urandom(16), target, parent, now, ids))
+        (owner, encode_pin(owner, os.urandom(16), target, parent, now, ids))
         for owner, ids in shared_pages(source, pages).items()
     ]
 

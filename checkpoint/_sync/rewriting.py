@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from checkpoint._ids import SessionKey
 from checkpoint._records.retention import Base, Pruned, owners
-from checkpoint._records.rewrite import sealed_anew
+from checkpoint._records.rewrite import rewritten
 from checkpoint._runtime.waiting import Attempts
 from checkpoint._sync.commits import outrun
 from checkpoint._sync.listing import measure, read_bases, read_head
@@ -59,7 +59,7 @@ def delete_revision(engine: Engine[Any], key: SessionKey, revision: int) -> Prun
         records = _segment(engine, key, revision, bases, head)
         if records is None:
             continue
-        anew = sealed_anew(key, records, gone, engine.options.limits)
+        anew = rewritten(key, records, gone, engine.options.limits)
         try:
             was_sent = True
             if engine.store.prune(key, _pruning(head, revision, anew)):
@@ -94,7 +94,7 @@ def _segment(
 ) -> tuple[Record, ...] | None:
     """The segment that a revision is in; None if the head is another by now."""
     following = min((b.revision for b in bases if b.revision > revision), default=None)
-    newest = engine.store.heads(key, following, 1)
+    newest = engine.store.headers(key, following, 1)
     segment = engine.store.read(key, newest[0][0].revision if newest else revision)
     if segment is None or segment.head != head or not segment.records:
         return None

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from checkpoint._ids import SessionKey
 from checkpoint._records.body import RESULT
-from checkpoint._records.header import Header
+from checkpoint._records.header import RecordHeader
 from checkpoint._runtime.snapshot import Snapshot
 from checkpoint._sync.engine import Engine
 from checkpoint._sync.loading import Begun
@@ -45,7 +45,7 @@ class Turn(Generic[S]):
         self._state: S | None = None
         self.session_id = key.session_id
         self.turn_id = turn_id
-        self._at: Header | None = None
+        self._at: RecordHeader | None = None
         self.replayed = False
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ from checkpoint._document.pages import PageData, PageRef
 from checkpoint._ids import SessionKey
 from checkpoint._records.header import read_header
 from checkpoint._records.labels import read_labels
-from checkpoint._records.page import open_page
+from checkpoint._records.page import decode_page
 from checkpoint._records.pins import read_pins
 from checkpoint._records.segment import read
 from checkpoint._runtime.problems import Problem
@@ -180,7 +180,7 @@ class _Check:
                         raise Damaged(f"page {ref.id.hex()} is missing")
                     if ref.anchor is None or ref.anchor in anchors:
                         anchor = anchors[ref.anchor].raw if ref.anchor else b""
-                        raw = open_page(
+                        raw = decode_page(
                             owner, ref.id, found[ref.id], self._limits.max_bytes, anchor
                         )
                         pages[ref] = PageData(raw)

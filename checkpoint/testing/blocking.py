@@ -47,10 +47,10 @@ class Blocking:
     def prune(self, key: SessionKey, pruning: Pruning) -> bool:
         return self._run(self._store.prune(key, pruning))
 
-    def heads(
+    def headers(
         self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        return self._run(self._store.heads(key, before, limit, bases))
+        return self._run(self._store.headers(key, before, limit, bases))
 
     def sessions(
         self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False

@@ -29,7 +29,7 @@ class Chain:
         goes_on = head is not None and kind is Kind.PATCH and not head.deleted
         base = head.base if head is not None and goes_on else revision
         record = new_record(revision, body)
-        write_id = record.head[-16:]
+        write_id = record.header[-16:]
         saved_at = 1_700_000_000_000_000 + revision
         epoch = head.epoch if head else 0
         after = Head(revision, write_id, base, saved_at, kind is Kind.TOMBSTONE, epoch)

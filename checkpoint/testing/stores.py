@@ -15,7 +15,7 @@ from checkpoint.testing.blocking import Blocking
 from checkpoint.testing.contract.attachments import Attachments
 from checkpoint.testing.contract.cancelled import Cancelled
 from checkpoint.testing.contract.deletion import Deletion
-from checkpoint.testing.contract.heads import Heads
+from checkpoint.testing.contract.headers import Headers
 from checkpoint.testing.contract.history import History
 from checkpoint.testing.contract.lifetime import Lifetime
 from checkpoint.testing.contract.listing import Listing
@@ -37,7 +37,7 @@ class _Contract(  # pytest begins with the last one: the simplest
     Deletion,
     Listing,
     History,
-    Heads,
+    Headers,
 ):
     """All parts that a store must pass in both forms."""
 

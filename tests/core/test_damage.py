@@ -59,7 +59,7 @@ class MemoryRows:
 
     def get(self, place: Place) -> Parts:
         record = self.store._sessions[place[0]].records[place[1]]
-        return record.head, record.body
+        return record.header, record.body
 
     def put(self, place: Place, parts: Parts) -> None:
         key, revision = place

@@ -25,14 +25,14 @@ from checkpoint._records import frame
 from checkpoint._records.baseline import MAX_PATCHES, Baseline, Tip
 from checkpoint._records.body import DOCUMENT, FIELDS, OPERATIONS
 from checkpoint._records.header import (
-    Header,
     Kind,
     Recent,
+    RecordHeader,
     SchemaId,
-    header_to_map,
+    header_fields,
     read_header,
 )
-from checkpoint._records.segment import RING, read, seal
+from checkpoint._records.segment import RING, encode_record, read
 from checkpoint.store import Record
 
 from ..strategies import DICT_STATES, examples
@@ -41,8 +41,8 @@ KEY = SessionKey("default", "user-42")
 LIMITS = Limits(1_000_000)
 
 
-def header(revision: int = 1, kind: Kind = Kind.BASE, **more: Any) -> Header:
-    return Header(
+def header(revision: int = 1, kind: Kind = Kind.BASE, **more: Any) -> RecordHeader:
+    return RecordHeader(
         revision=revision,
         kind=kind,
         write_id=revision.to_bytes(16, "big"),
@@ -53,8 +53,10 @@ def header(revision: int = 1, kind: Kind = Kind.BASE, **more: Any) -> Header:
     )
 
 
-def sealed(header: Header, body: dict[int, Any], tip: Tip | None = None) -> tuple[Record, Tip]:
-    return seal(KEY, header, body, tip, LIMITS)
+def sealed(
+    header: RecordHeader, body: dict[int, Any], tip: Tip | None = None
+) -> tuple[Record, Tip]:
+    return encode_record(KEY, header, body, tip, LIMITS)
 
 
 def base_of(document: Any = None) -> dict[int, Any]:
@@ -69,7 +71,7 @@ def loaded(records: list[Record]) -> Baseline:
 
 def forged(body: bytes, *, compressed: bool, kind: Kind = Kind.BASE) -> Record:
     """A record with any body and the digest it needs: made by who knows the format."""
-    head = frame.seal_head(header_to_map(header(kind=kind)), int(compressed))
+    head = frame.encode_header(header_fields(header(kind=kind)), int(compressed))
     return Record(1, head, body + frame.digest(KEY, b"", head, body))
 
 
@@ -142,7 +144,7 @@ def test_a_header_reads_back(
     source: tuple[str, int] | None,
     recent: list[Recent],
 ) -> None:
-    sealed = Header(
+    sealed = RecordHeader(
         revision=revision,
         kind=kind,
         write_id=write_id,
@@ -156,14 +158,14 @@ def test_a_header_reads_back(
         source=source,
         recent=tuple(recent),
     )
-    head = frame.seal_head(header_to_map(sealed), frame.COMPRESSED)
+    head = frame.encode_header(header_fields(sealed), frame.COMPRESSED)
     assert read_header(Record(revision, head, b"")) == (sealed, True)
 
 
 def test_a_header_without_its_optional_fields_has_their_defaults() -> None:
     sealed = header(parent_revision=0)
-    assert header_to_map(sealed).keys() == {1, 2, 3, 4, 5, 6}
-    head = frame.seal_head(header_to_map(sealed), 0)
+    assert header_fields(sealed).keys() == {1, 2, 3, 4, 5, 6}
+    head = frame.encode_header(header_fields(sealed), 0)
     assert read_header(Record(1, head, b"")) == (sealed, False)
 
 
@@ -219,8 +221,8 @@ def test_an_anchor_that_is_none_of_the_pages_before_it_is_damage(back: list[Any]
     ids = b"".join(n.to_bytes(24, "big") for n in range(len(back)))
 
     def stored(back: list[Any]) -> Record:
-        head = header_to_map(header()) | {14: [[1, None, ids, back]]}
-        return Record(1, frame.seal_head(head, 0), b"")
+        head = header_fields(header()) | {14: [[1, None, ids, back]]}
+        return Record(1, frame.encode_header(head, 0), b"")
 
     sound = read_header(stored([0, *range(1, len(back))]))[0].pages
     assert [page.anchor for page in sound] == [None, *[sound[0]] * (len(back) - 1)]
@@ -259,7 +261,7 @@ def test_a_record_is_bound_to_its_session_and_namespace(key: SessionKey) -> None
 
 
 def test_a_namespace_and_an_id_are_not_joined_into_one() -> None:
-    record, _ = seal(SessionKey("ab", "c"), header(), base_of(), None, LIMITS)
+    record, _ = encode_record(SessionKey("ab", "c"), header(), base_of(), None, LIMITS)
     with pytest.raises(Damaged):
         read(SessionKey("a", "bc"), [record], LIMITS)
 
@@ -354,8 +356,8 @@ def test_all_bodies_of_a_segment_together_are_bounded() -> None:
 
 @pytest.mark.parametrize("number", [3, 8, 9], ids=["write id", "parent's write id", "digest"])
 def test_a_header_with_a_number_for_bytes_is_refused_before_allocation(number: int) -> None:
-    stored = header_to_map(header()) | {number: 1_000_000_000}
-    head = frame.seal_head(stored, 0)
+    stored = header_fields(header()) | {number: 1_000_000_000}
+    head = frame.encode_header(stored, 0)
     with little_memory(), pytest.raises(Damaged):
         read_header(Record(1, head, b""))
 
@@ -370,8 +372,8 @@ _junk = st.recursive(
 @examples(200)
 @given(st.dictionaries(st.integers(0, 14), _junk))
 def test_a_header_of_anything_is_refused_in_our_words(stored: dict[int, Any]) -> None:
-    whole = header_to_map(header()) | stored
-    head = frame.seal_head(whole, 0)
+    whole = header_fields(header()) | stored
+    head = frame.encode_header(whole, 0)
     with suppress(Damaged, UnsupportedFormat):  # some are headers
         read_header(Record(1, head, b""))
 

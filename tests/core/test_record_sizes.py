@@ -66,7 +66,7 @@ def test_a_record_is_some_hundred_kilobytes_at_most(make: Any) -> None:
         segment = store.read(KEY, revision)
         assert segment is not None
         record = segment.records[-1]
-        assert len(record.head) + len(record.body) < MOST, revision
+        assert len(record.header) + len(record.body) < MOST, revision
         tip = read(KEY, segment.records, Limits(10**9)).tip
         assert tip.base_raw + tip.patch_raw < MOST, revision
     listed = store.list_pages(KEY)

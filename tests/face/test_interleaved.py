@@ -290,7 +290,7 @@ def check_no_leak(store: InMemoryStore) -> None:
     there = set()
     for owner in map(key, SESSIONS):
         there |= {(owner, page.id) for page in store.list_pages(owner)}
-        for record, _ in store.heads(owner, None, 100, True):
+        for record, _ in store.headers(owner, None, 100, True):
             named |= {(ref.owner or owner, ref.id) for ref in read_header(record)[0].pages}
     assert there == named
 

@@ -23,9 +23,9 @@ from checkpoint._ids import SessionKey
 from checkpoint._records.pins import (
     LONGEST_FORK,
     Pin,
+    encode_pin,
     is_undecided,
     read_pins,
-    seal_pin,
 )
 from checkpoint.store import Attachment, Store
 
@@ -80,7 +80,7 @@ async def swept(cp: Dicts) -> None:
 
 OWNER, TARGET = SessionKey("tenant", "source"), SessionKey("tenant", "fork")
 PAGES = {os.urandom(24) for _ in range(3)}
-PIN = seal_pin(OWNER, b"nonce", TARGET, b"w" * 16, NOW, PAGES)
+PIN = encode_pin(OWNER, b"nonce", TARGET, b"w" * 16, NOW, PAGES)
 
 
 def test_a_pin_is_read_as_it_was_made() -> None:

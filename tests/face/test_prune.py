@@ -192,7 +192,7 @@ async def test_a_prune_that_finds_nothing_writes_nothing(place: Place, cp: Dicts
     await segments(cp, 1)
     place.calls.clear()
     pruned = await cp.prune("user-42", Retention(keep_last=1))
-    assert place.calls == ["list_pages", "read", "heads", "attachments"]
+    assert place.calls == ["list_pages", "read", "headers", "attachments"]
     assert pruned == Pruned("default", "user-42")
 
 
@@ -243,7 +243,7 @@ async def test_a_session_that_is_saved_just_before_it_ends_stays(place: Place) -
     clock.advance(31 * DAY)
     theirs = place.rival()
     clock.rules(theirs)
-    for call in ("read", "list_pages", "heads", "commit"):
+    for call in ("read", "list_pages", "headers", "commit"):
 
         def save(of: str = call) -> None:
             theirs.run("user-42", lambda state: state.update(n=of))
@@ -427,7 +427,7 @@ async def test_a_session_that_cannot_be_pruned_is_told_and_the_sweep_goes_on(
 async def test_an_outage_ends_a_sweep(place: Place) -> None:
     cp, store = hooked(place)
     await segments(cp, 2)
-    store.before["heads"] = [lose]
+    store.before["headers"] = [lose]
     with pytest.raises(StoreUnavailable):
         _ = [p async for p in cp.sweep(Retention(keep_last=1))]
 
@@ -505,7 +505,7 @@ async def test_a_prune_whose_answer_is_lost_is_found_out(place: Place, becomes: 
     kept = len(store.inner.list_pages(key("user-42"))) // 3
     if becomes == "done late":
         store.late = ["prune"]
-        store.before["heads"] = [lambda: None, lambda: None, store.arrive]
+        store.before["headers"] = [lambda: None, lambda: None, store.arrive]
     else:
         (store.after if becomes == "done" else store.before)["prune"] = [lose]
     pruned = await cp.prune("user-42", Retention(keep_last=1), grace=NO_GRACE)
@@ -578,7 +578,7 @@ async def test_a_rule_given_to_open_costs_nothing_at_other_saves(place: Place) -
     assert store.calls == ["read", "commit"] * 29
 
 
-@pytest.mark.parametrize("failing", ["list_pages", "read", "heads", "attachments", "prune"])
+@pytest.mark.parametrize("failing", ["list_pages", "read", "headers", "attachments", "prune"])
 async def test_a_prune_that_fails_does_not_fail_the_save(
     place: Place, failing: str, caplog: pytest.LogCaptureFixture
 ) -> None:

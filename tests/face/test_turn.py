@@ -22,7 +22,7 @@ from checkpoint import (
     Snapshot,
     StateTooLarge,
 )
-from checkpoint._records.header import Header
+from checkpoint._records.header import RecordHeader
 
 from .faces import Place
 from .models import Support, SupportConfig, heard, hears, said
@@ -56,9 +56,9 @@ async def test_the_first_turn_of_a_session_is_revision_1(support: Supports) -> N
 async def test_a_turn_makes_no_snapshot_that_nobody_asks_for(
     support: Supports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[Header] = []
+    made: list[RecordHeader] = []
 
-    def counted(namespace: str, session_id: str, header: Header) -> Snapshot:
+    def counted(namespace: str, session_id: str, header: RecordHeader) -> Snapshot:
         made.append(header)
         return make(namespace, session_id, header)
 

@@ -54,7 +54,7 @@ def test_a_finished_segment_comes_back_as_it_was(
     assert unpack_segment(KEY, segment, data) == some
     first = some[0]
     found = first_of_segment(KEY, segment, data)
-    assert found == (first._replace(body=b""), len(first.head) + len(first.body))
+    assert found == (first._replace(body=b""), len(first.header) + len(first.body))
 
 
 def test_the_first_record_of_a_segment_may_need_more_bytes_than_were_read() -> None:

@@ -19,7 +19,7 @@ from checkpoint.testing import AsyncStoreSuite, StoreSuite
 from checkpoint.testing.contract.attachments import Attachments
 from checkpoint.testing.contract.cancelled import Cancelled
 from checkpoint.testing.contract.deletion import Deletion
-from checkpoint.testing.contract.heads import Heads
+from checkpoint.testing.contract.headers import Headers
 from checkpoint.testing.contract.pruning import Pruned
 from checkpoint.testing.contract.suite import SOAK, Suite
 from checkpoint_objectstore._sync.store import ObjectStore
@@ -122,7 +122,7 @@ class TestMinistackInThreads(OnMinistack, InThreads, Cancelled):
     """What threads make different."""
 
 
-class TestSeaweedfs(OnSeaweedfs, InBlocks, Attachments, Pruned, Deletion, Heads):
+class TestSeaweedfs(OnSeaweedfs, InBlocks, Attachments, Pruned, Deletion, Headers):
     """What a server's own ways with conditions, listings and deletions could break."""
 
 

@@ -95,7 +95,7 @@ class ProtectedByUniqueNumbers(InMemoryStore):
 
     def commit(self, key: SessionKey, commit: Commit) -> bool:
         segment = self.read(key)
-        here = {record.revision for record, _ in self.heads(key, None, 1000)}
+        here = {record.revision for record, _ in self.headers(key, None, 1000)}
         if segment is None or commit.parent is None or commit.record.revision in here:
             return super().commit(key, commit)
         head = segment.head
@@ -406,11 +406,11 @@ class BrokenOwners(Broken):
 class SizesOfHeads(InMemoryStore):
     """Tells the size of a head for that of a record."""
 
-    def heads(
+    def headers(
         self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        found = super().heads(key, before, limit, bases)
-        return [(record, len(record.head)) for record, _ in found]
+        found = super().headers(key, before, limit, bases)
+        return [(record, len(record.header)) for record, _ in found]
 
 
 class BrokenSizes(Broken):

@@ -176,7 +176,7 @@ def test_the_rows_are_the_bytes_of_the_records(path: Path, sqlite: SqliteStore) 
     head = chain.tip()
     assert behind(path, "SELECT version FROM checkpoint_layout") == [(sql.LAYOUT,)]
     assert behind(path, "SELECT revision, base, head, body FROM checkpoint_records") == [
-        (record.revision, base, record.head, record.body)
+        (record.revision, base, record.header, record.body)
         for record, base in zip(chain.records, (1, 1, 3, 3), strict=True)
     ]
     assert behind(
@@ -231,7 +231,7 @@ def test_a_pruning_that_fails_half_way_takes_nothing_out(path: Path, sqlite: Sql
     with pytest.raises(StoreError):
         sqlite.prune(KEY, pruning)
     assert segment_of(sqlite).head == chain.head
-    assert [record.revision for record, _ in sqlite.heads(KEY, None, 9)] == [3, 2, 1]
+    assert [record.revision for record, _ in sqlite.headers(KEY, None, 9)] == [3, 2, 1]
     assert len(sqlite.attachments(KEY)) == 1
     behind(path, "DROP TRIGGER fails")
     assert sqlite.prune(KEY, pruning) is True

@@ -57,10 +57,10 @@ class Rotten(InMemoryStore):
         segment = super().read(key, revision, since)
         return segment and segment._replace(records=tuple(map(self._rotten, segment.records)))
 
-    def heads(
+    def headers(
         self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        listed = super().heads(key, before, limit, bases)
+        listed = super().headers(key, before, limit, bases)
         return [(self._rotten(record), size) for record, size in listed]
 
     def pages(self, key: SessionKey, ids: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -72,8 +72,8 @@ class Rotten(InMemoryStore):
             return record
         if self.body:
             return record._replace(body=bytes(len(record.body)))
-        assert self.old in record.head
-        return record._replace(head=record.head.replace(self.old, self.new, 1))
+        assert self.old in record.header
+        return record._replace(header=record.header.replace(self.old, self.new, 1))
 
 
 # --- results of turns ----------------------------------------------------------------------------

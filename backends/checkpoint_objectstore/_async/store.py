@@ -89,7 +89,7 @@ class AsyncObjectStore:
             return Segment(head, tuple(wanted))
         raise _always_changing(key)
 
-    async def heads(
+    async def headers(
         self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]:
         async for _ in AsyncAttempts():

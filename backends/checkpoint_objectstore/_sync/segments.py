@@ -63,7 +63,7 @@ def list_records(
 ) -> Listed:
     """The records of one segment below a revision."""
     return [
-        (record._replace(body=b""), len(record.head) + len(record.body))
+        (record._replace(body=b""), len(record.header) + len(record.body))
         for record in reversed(tuple(records))
         if (before is None or record.revision < before) and (not bases or record.revision == base)
     ]

@@ -89,7 +89,7 @@ class ObjectStore:
             return Segment(head, tuple(wanted))
         raise _always_changing(key)
 
-    def heads(
+    def headers(
         self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]:
         for _ in Attempts():

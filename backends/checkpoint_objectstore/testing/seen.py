@@ -179,7 +179,7 @@ def protected(key: str, data: bytes) -> int:
     if place is None or place.kind != HEAD:
         return len(data)
     records = unpack_session(place.session, data).records
-    return len(data) - sum(len(record.head) + len(record.body) for record in records)
+    return len(data) - sum(len(record.header) + len(record.body) for record in records)
 
 
 def _is_segment(data: bytes) -> bool:

@@ -72,7 +72,7 @@ class Cancelled(Suite):
             tombstone = chain.draft(Kind.TOMBSTONE)
             ended = await cancelled(store.commit(key, tombstone), after)
             segment = await store.read(key)
-            left = len(await store.heads(key, None, 9))
+            left = len(await store.headers(key, None, 9))
             assert segment is not None
             assert (segment.head.deleted, left) in (
                 [(True, 1)] if ended else [(True, 1), (False, 3)]
@@ -94,7 +94,7 @@ class Cancelled(Suite):
             async def now() -> tuple[object, object, int]:
                 segment = await store.read(key)
                 assert segment is not None
-                return (*segment, len(await store.heads(key, None, 9)))
+                return (*segment, len(await store.headers(key, None, 9)))
 
             assert await now() in ((done,) if ended else (before, done))
             await store.prune(key, pruning)

@@ -35,7 +35,7 @@ class Deletion(Suite):
         segment = segment_of(store)
         assert segment.head.deleted is True
         assert segment == Segment(chain.tip(), (tombstone,))
-        assert [record.revision for record, _ in store.heads(KEY, None, 9)] == [5]
+        assert [record.revision for record, _ in store.headers(KEY, None, 9)] == [5]
         assert store.attachments(KEY) == []
         for revision in range(1, 5):
             assert store.read(KEY, revision) == segment._replace(records=())
@@ -72,9 +72,9 @@ class Deletion(Suite):
         records = chain.grow("bp")
         assert [record.revision for record in records] == [4, 5]
         assert list(segment_of(store).records) == records
-        assert [record.revision for record, _ in store.heads(KEY, None, 9)] == [5, 4, 3]
+        assert [record.revision for record, _ in store.headers(KEY, None, 9)] == [5, 4, 3]
         chain.grow("t")
-        assert [record.revision for record, _ in store.heads(KEY, None, 9)] == [6]
+        assert [record.revision for record, _ in store.headers(KEY, None, 9)] == [6]
 
     def test_a_tombstone_is_a_head_like_any_other_to_the_guard(self, store: Store) -> None:
         chain = Chain(store)

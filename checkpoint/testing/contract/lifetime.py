@@ -20,7 +20,7 @@ CALLS: dict[str, Callable[[Store], object]] = {
     "read a revision": lambda store: store.read(KEY, 1),
     "commit": lambda store: store.commit(KEY, Chain(store).draft()),
     "prune": lambda store: store.prune(KEY, _any_pruning(store)),
-    "heads": lambda store: store.heads(KEY, None, 1),
+    "headers": lambda store: store.headers(KEY, None, 1),
     "sessions": lambda store: store.sessions("default", "", None, 1),
     "put pages": lambda store: store.put_pages(KEY, [Page(bytes(24), b"", 1)]),
     "pages": lambda store: store.pages(KEY, [bytes(24)]),
@@ -53,7 +53,7 @@ def everything(store: Store) -> object:
     return listed, [
         (
             [store.read(key, revision) for revision in (None, 1, 2, 3)],
-            store.heads(key, None, 99),
+            store.headers(key, None, 99),
             store.attachments(key),
             store.list_pages(key),
             store.pages(key, [info.id for info in store.list_pages(key)]),
@@ -141,7 +141,7 @@ class Lifetime(Suite):
             store.attach(KEY, Attachment(number, "x", data))
             store.put_pages(KEY, [Page(bytes([number]) * 24, data, number)])
             assert segment_of(store).records == (record,)
-        listed = {record.revision: record.head for record, _ in store.heads(KEY, None, 99)}
+        listed = {record.revision: record.header for record, _ in store.headers(KEY, None, 99)}
         for number, data in enumerate(ODD_BYTES, start=1):
             assert listed[number] == (data or b"head")
             assert store.pages(KEY, [bytes([number]) * 24]) == {bytes([number]) * 24: data}

@@ -53,7 +53,7 @@ def _attach(key: SessionKey, note: Attachment, store: Store) -> None:
 
 def _kept(key: SessionKey, suite: Suite, store: Store) -> list[object]:
     return [
-        store.heads(key, None, 99),
+        store.headers(key, None, 99),
         store.attachments(key),
         suite.listed(store, key),
         store.pages(key, PAGES),
@@ -138,7 +138,7 @@ class StoreModel(RuleBasedStateMachine):
         chain = self._chains[key]
         if chain.head is None:
             return
-        here = [record.revision for record, _ in self._reference.heads(key, None, 10_000)][::-1]
+        here = [record.revision for record, _ in self._reference.headers(key, None, 10_000)][::-1]
         going: set[int] = set()
         if len(here) > 1 and data.draw(st.integers(0, 3)):
             going = data.draw(st.sets(st.sampled_from(here[:-1]), min_size=1))
@@ -185,7 +185,7 @@ class StoreModel(RuleBasedStateMachine):
         self, key: SessionKey, revision: int | None, since: int, limit: int, bases: bool
     ) -> None:
         self._same(lambda store: store.read(key, revision, since))
-        self._same(lambda store: store.heads(key, revision, limit, bases))
+        self._same(lambda store: store.headers(key, revision, limit, bases))
 
     @rule(
         namespace=st.sampled_from(["default", "default ", "other"]),
@@ -225,7 +225,7 @@ class StoreModel(RuleBasedStateMachine):
     def attach(self, key: SessionKey, revisions: set[int], names: set[str], data: bytes) -> None:
         """To the session, and to those revisions that are there."""
         self._changed.add(key)
-        revisions &= {0, *(record.revision for record, _ in self._reference.heads(key, None, 99))}
+        revisions &= {0, *(record.revision for record, _ in self._reference.headers(key, None, 99))}
         for note in (Attachment(revision, name, data) for revision in revisions for name in names):
             self._same(partial(_attach, key, note))
 

@@ -30,7 +30,7 @@ class Pages(Suite):
         store.put_pages(KEY, [page])
         assert store.pages(KEY, [page.id]) == {page.id: page.data}
         assert store.read(KEY) is None
-        assert store.heads(KEY, None, 9) == []
+        assert store.headers(KEY, None, 9) == []
         assert store.sessions("default", "", None, 9) == []
         chain = Chain(store)
         chain.add()

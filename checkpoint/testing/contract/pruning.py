@@ -11,7 +11,7 @@ from checkpoint.testing.contract.suite import Suite
 
 
 def kept(store: Store) -> list[int]:
-    return [record.revision for record, _ in store.heads(KEY, None, 99)][::-1]
+    return [record.revision for record, _ in store.headers(KEY, None, 99)][::-1]
 
 
 class Pruned(Suite):
@@ -72,9 +72,9 @@ class Pruned(Suite):
         assert segment_of(store, revision=4).records == (base, patch)
         assert segment_of(store, revision=4, since=3).records == (patch,)
         assert list(segment_of(store).records) == old[4:]
-        assert [r.revision for r, _ in store.heads(KEY, None, 9, True)] == [5, 3, 1]
-        sizes = {record.revision: size for record, size in store.heads(KEY, None, 9)}
-        assert sizes[3] == len(base.head) + len(base.body)
+        assert [r.revision for r, _ in store.headers(KEY, None, 9, True)] == [5, 3, 1]
+        sizes = {record.revision: size for record, size in store.headers(KEY, None, 9)}
+        assert sizes[3] == len(base.header) + len(base.body)
 
     def test_the_newest_segment_is_written_anew_with_another_base_of_the_head(
         self, store: Store

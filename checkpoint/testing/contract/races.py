@@ -56,7 +56,7 @@ class Races(Suite):
             assert sorted(won) == [False] * 5 + [True]
             winner = drafts[won.index(True)]
             assert segment_of(store, chain.key) == Segment(winner.head, (winner.record,))
-            assert len(store.heads(chain.key, winner.head.revision, 9)) == len(chain.records)
+            assert len(store.headers(chain.key, winner.head.revision, 9)) == len(chain.records)
 
     def test_of_a_commit_that_is_sent_twice_at_once_one_wins(self, store: Store) -> None:
         chain = Chain(store)
@@ -83,7 +83,7 @@ class Races(Suite):
             head = [*(c.head for c in commits), *(p.head for p in prunings)][won.index(True)]
             assert segment_of(store, chain.key).head == head
             left = {0: 4, 1: 4, 2: 1, 3: 1, 4: 3}[won.index(True)]
-            assert len(store.heads(chain.key, None, 9)) == left
+            assert len(store.headers(chain.key, None, 9)) == left
 
     def test_writers_of_sessions_of_their_own_do_not_disturb_each_other(self, store: Store) -> None:
         def write(number: int) -> None:

@@ -24,7 +24,7 @@ class Sizes(Suite):
         patch = chain.add(Kind.PATCH, noise.randbytes(size))
         assert segment_of(store) == Segment(chain.tip(), (base, patch))
         assert segment_of(store, since=1) == Segment(chain.tip(), (patch,))
-        assert [whole for _, whole in store.heads(KEY, None, 9)] == [size + len(base.head)] * 2
+        assert [whole for _, whole in store.headers(KEY, None, 9)] == [size + len(base.header)] * 2
         chain.prune((1, 2), records=((patch, 2),), base=2)
         assert segment_of(store).records == (patch,)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from checkpoint._async.checkpointer import AsyncCheckpointer
-from checkpoint._records.header import Header
+from checkpoint._records.header import RecordHeader
 from checkpoint._runtime.snapshot import Restored
 from checkpoint.testing.simulator.history import History, broken
 from checkpoint.testing.simulator.operation import (
@@ -95,10 +95,10 @@ class Acting:
             await asyncio.sleep(self._rng.expovariate(1 / mean))
 
 
-def on_newest(edit: Edit) -> Callable[[History, Header], list[Content | None]]:
+def on_newest(edit: Edit) -> Callable[[History, RecordHeader], list[Content | None]]:
     """An edit of the newest revision, which is the parent of the write."""
 
-    def expected(history: History, header: Header) -> list[Content | None]:
+    def expected(history: History, header: RecordHeader) -> list[Content | None]:
         if header.parent_revision != len(history.writes):
             return []
         head = history.head

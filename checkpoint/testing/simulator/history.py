@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
 from checkpoint._ids import SessionKey
-from checkpoint._records.header import Header
+from checkpoint._records.header import RecordHeader
 from checkpoint.testing.simulator.operation import Content, Operation
 
 
@@ -31,7 +31,7 @@ def broken(rule: str, message: str) -> NoReturn:
 class Write(NamedTuple):
     """A record that was committed; ``content`` is None for a tombstone."""
 
-    header: Header
+    header: RecordHeader
     content: Content | None
     operation: Operation | None
 

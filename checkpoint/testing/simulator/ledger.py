@@ -14,7 +14,7 @@ from typing import Any
 
 from checkpoint._async.checkpointer import AsyncCheckpointer
 from checkpoint._ids import SessionKey
-from checkpoint._records.header import Header, Kind, read_header
+from checkpoint._records.header import Kind, RecordHeader, read_header
 from checkpoint._records.labels import attachment_name
 from checkpoint._records.pins import Pin, read_pins
 from checkpoint._records.segment import RING
@@ -98,7 +98,7 @@ class Ledger:
         self._written[header.write_id] = write
 
     def _check_place(
-        self, history: History, commit: Commit, header: Header, by: Operation | None
+        self, history: History, commit: Commit, header: RecordHeader, by: Operation | None
     ) -> None:
         """A write has a place that no other had or has, and is made once."""
         head, about = history.head, f"write {header.write_id.hex()[:6]} of {by}"
@@ -199,7 +199,7 @@ class Ledger:
             for write in history.kept():
                 self._check_pages(history.key, write.header)
 
-    def _check_pages(self, key: SessionKey, header: Header) -> None:
+    def _check_pages(self, key: SessionKey, header: RecordHeader) -> None:
         for page in header.pages:
             if page.id not in self.pages.get(page.owner or key, ()):
                 broken(

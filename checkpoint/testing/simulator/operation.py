@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from checkpoint._ids import SessionKey
-from checkpoint._records.header import Header
+from checkpoint._records.header import RecordHeader
 from checkpoint._records.retention import Retention
 from checkpoint._state.agent_state import AgentState
 from checkpoint._state.memory import Memory
@@ -186,7 +186,7 @@ class Operation:
     kind: str
     key: SessionKey
     began: Counter[SessionKey]
-    expected: Callable[[History, Header], list[Content | None]] = lambda history, header: []
+    expected: Callable[[History, RecordHeader], list[Content | None]] = lambda history, header: []
     source: SessionKey | None = None
     result: Any = None
     rule: Retention | int | None = None

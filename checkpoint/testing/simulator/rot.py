@@ -12,7 +12,7 @@ from checkpoint.testing.simulator.operation import Operation
 Part = int | bytes | str
 """What a byte flips in: a record by its revision, a page by its id, an attachment by its name."""
 
-# Heads are left alone: they are read without what their digest is over, so nobody could notice.
+# Headers are left alone: they are read without what their digest is over, so nobody could notice.
 _IN_HEADS = True
 
 
@@ -40,7 +40,7 @@ class Rot:
         if name == "read" and isinstance(answer, Segment):
             records = tuple(self._record(key, record, by) for record in answer.records)
             return answer._replace(records=records)
-        if name == "heads":
+        if name == "headers":
             return [(self._record(key, record, by), size) for record, size in answer]
         if name == "pages":
             return {id: self._data(key, id, data, by) for id, data in answer.items()}
@@ -51,7 +51,7 @@ class Rot:
     def _record(self, key: SessionKey, record: Record, by: Operation | None) -> Record:
         in_head, _ = self._flips.get((key, record.revision), (False, 0.0))
         if in_head:
-            return record._replace(head=self._data(key, record.revision, record.head, by))
+            return record._replace(header=self._data(key, record.revision, record.header, by))
         return record._replace(body=self._data(key, record.revision, record.body, by))
 
     def _data(self, key: SessionKey, part: Part, data: bytes, by: Operation | None) -> bytes:

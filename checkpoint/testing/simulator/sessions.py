@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from checkpoint._records.header import Header
+from checkpoint._records.header import RecordHeader
 from checkpoint.errors import Conflict
 from checkpoint.testing.simulator.acting import Acting
 from checkpoint.testing.simulator.history import History, broken
@@ -16,7 +16,7 @@ class Sessions(Acting):
     async def create(self, op: Operation) -> None:
         content = self._edit(op, 30).of(Content())
 
-        def expected(history: History, header: Header) -> list[Content | None]:
+        def expected(history: History, header: RecordHeader) -> list[Content | None]:
             return [] if history.alive else [content]
 
         op.expected = expected
@@ -40,7 +40,7 @@ class Sessions(Acting):
             self._some_revision(self._ledger.of(source)) if self._rng.random() < 0.5 else None
         )
 
-        def expected(history: History, header: Header) -> list[Content | None]:
+        def expected(history: History, header: RecordHeader) -> list[Content | None]:
             session_id, number = header.source or ("", 0)
             write = self._ledger.of(source).at(number)
             right = session_id == source.session_id and number == (revision or number)
@@ -58,7 +58,7 @@ class Sessions(Acting):
     async def rollback(self, op: Operation) -> None:
         revision = self._some_revision(self._ledger.of(op.key))
 
-        def expected(history: History, header: Header) -> list[Content | None]:
+        def expected(history: History, header: RecordHeader) -> list[Content | None]:
             write = history.at(revision)
             return [write.content] if write and history.alive else []
 

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from checkpoint._ids import SessionKey
-from checkpoint._records.header import Header
+from checkpoint._records.header import RecordHeader
 from checkpoint.errors import CheckpointError, Conflict
 from checkpoint.testing.simulator.acting import Acting, on_newest
 from checkpoint.testing.simulator.history import History, broken
@@ -22,7 +22,7 @@ class Live:
     Attributes:
         content: what it holds now.
         attempts: what was sent of it and may have been written, or may be yet.
-        origins: ids of the writes that it came from or became.
+        lineages: ids of the writes that it came from or became.
         branch: some save of it was allowed to go on any head.
     """
 
@@ -44,7 +44,7 @@ class Live:
         """Whether it came from no revision, and has not become one yet."""
         return self.origin is None and not any(op.writes for op in self.operations)
 
-    def expected(self, history: History, _: Header) -> list[Content | None]:
+    def expected(self, history: History, _: RecordHeader) -> list[Content | None]:
         """What a write of this state may hold, if it may be made now."""
         fits = self.is_newest(history) or (self.is_new() and not history.alive)
         return [*self.attempts] if self.branch or fits else []

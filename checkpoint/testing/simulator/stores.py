@@ -50,10 +50,10 @@ class Link:
     async def prune(self, key: SessionKey, pruning: Pruning) -> bool:
         return await self._ask(self.prune, key, pruning)
 
-    async def heads(
+    async def headers(
         self, key: SessionKey, before: int | None, limit: int, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        return await self._ask(self.heads, key, before, limit, bases)
+        return await self._ask(self.headers, key, before, limit, bases)
 
     async def sessions(
         self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from checkpoint._ids import SessionKey
-from checkpoint._records.header import Header
+from checkpoint._records.header import RecordHeader
 from checkpoint._records.retention import Pruned, Retention
 from checkpoint.testing.simulator.acting import Acting
 from checkpoint.testing.simulator.history import History, broken
@@ -69,6 +69,6 @@ class Upkeep(Acting):
                 )
 
 
-def _expired(history: History, _: Header) -> list[Content | None]:
+def _expired(history: History, _: RecordHeader) -> list[Content | None]:
     """All that upkeep may write is a tombstone."""
     return [None]

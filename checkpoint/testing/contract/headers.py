@@ -11,7 +11,7 @@ from checkpoint.testing.chain import KEY, Chain, segment_of
 from checkpoint.testing.contract.suite import Suite
 
 
-class Heads(Suite):
+class Headers(Suite):
     """Commits, and what is read after them."""
 
     # --- the head and its guard ------------------------------------------------------------------
@@ -19,7 +19,7 @@ class Heads(Suite):
     def test_a_session_that_never_was_is_absent_everywhere(self, store: Store) -> None:
         for absent in (store.read(KEY), store.read(KEY, 1), store.read(KEY, None, 5)):
             assert absent is None
-        assert store.heads(KEY, None, 10) == []
+        assert store.headers(KEY, None, 10) == []
         assert store.attachments(KEY) == []
         assert store.detach(KEY, 0, "label/x") is False
         assert store.pages(KEY, [bytes(24)]) == {}
@@ -99,7 +99,7 @@ class Heads(Suite):
         assert store.commit(KEY, second) is True
         assert store.commit(KEY, second) is False
         assert store.commit(KEY, first) is False
-        assert [record.revision for record, _ in store.heads(KEY, None, 10)] == [2, 1]
+        assert [record.revision for record, _ in store.headers(KEY, None, 10)] == [2, 1]
         assert segment_of(store) == Segment(second.head, (first.record, second.record))
 
     def test_large_numbers_are_kept(self, store: Store) -> None:
@@ -110,7 +110,7 @@ class Heads(Suite):
         assert store.commit(KEY, begun._replace(head=head, record=record)) is True
         assert segment_of(store) == Segment(head, (record,))
         assert segment_of(store, since=2**40 - 1).records == (record,)
-        assert store.heads(KEY, 2**40 + 1, 9) == [(record._replace(body=b""), 8)]
+        assert store.headers(KEY, 2**40 + 1, 9) == [(record._replace(body=b""), 8)]
 
     # --- segments --------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from checkpoint._state.known import KnownItems
 from checkpoint.errors import CheckpointError, Damaged, InvalidState, NotLoaded
 
 
-class Source(NamedTuple):
+class PageLoader(NamedTuple):
     """Where a session's stored items come from.
 
     Attributes:
@@ -34,9 +34,11 @@ class Source(NamedTuple):
     path: tuple[str, ...] = ()
     known: KnownItems = KnownItems(0)
 
-    def of(self, path: tuple[str, ...], known: KnownItems | None = None) -> Source:
+    def of(self, path: tuple[str, ...], known: KnownItems | None = None) -> PageLoader:
         """The same for a memory; nothing is known of its items, or what is to be kept."""
-        return Source(self.key, self.revision, self.pages, self.fetch, path, known or self.known)
+        return PageLoader(
+            self.key, self.revision, self.pages, self.fetch, path, known or self.known
+        )
 
     def get(self, refs: Sequence[PageRef], advice: str) -> None:
         """Have pages at hand.
