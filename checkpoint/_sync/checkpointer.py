@@ -77,10 +77,8 @@ class Checkpointer(Upkeep[S]):
         """Release the store's connections. Calls after this raise ``StoreClosed``.
 
         Example:
-            >>> def main():
-            ...     cp = checkpoint.open("memory://")
-            ...     cp.close()
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> cp.close()
         """
         self._store.close()
 
@@ -113,12 +111,10 @@ class Checkpointer(Upkeep[S]):
             SchemaMismatch: on entry, the session was saved with another schema or version.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         with cp.turn("user-42") as turn:
-            ...             turn.state["greeted"] = True
-            ...         return turn.revision
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> with cp.turn("user-42") as turn:
+            ...     turn.state["greeted"] = True
+            >>> turn.revision
             1
         """
         if turn_id is not None:
@@ -155,10 +151,8 @@ class Checkpointer(Upkeep[S]):
             >>> def count(state):
             ...     state["n"] = state.get("n", 0) + 1
             ...     return state["n"]
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         return [cp.run("user-42", count, turn_id="message-1") for _ in "ab"]
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> [cp.run("user-42", count, turn_id="message-1") for _ in "ab"]
             [1, 1]
         """
         deadline = time.monotonic() + timeout
@@ -202,11 +196,9 @@ class Checkpointer(Upkeep[S]):
             SchemaMismatch, SchemaChanged, InvalidState: the stored state is not one of this model.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"memory": ["hi"]})
-            ...         return (cp.restore("user-42")).state
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"memory": ["hi"]})
+            >>> cp.restore("user-42").state
             {'memory': ['hi']}
         """
         key = self._engine.key(session_id)
@@ -235,13 +227,11 @@ class Checkpointer(Upkeep[S]):
             SaveUnclear: the store stopped answering; save again to find out.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         restored = cp.restore("user-42")
-            ...         restored.state["n"] = 2
-            ...         return (cp.save("user-42", restored.state)).revision
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"n": 1})
+            >>> restored = cp.restore("user-42")
+            >>> restored.state["n"] = 2
+            >>> cp.save("user-42", restored.state).revision
             2
         """
         key = self._engine.key(session_id)
@@ -256,11 +246,9 @@ class Checkpointer(Upkeep[S]):
         The one way to ignore a conflict; it is logged as a warning. Earlier revisions stay.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         return (cp.overwrite("user-42", {"n": 0})).revision
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"n": 1})
+            >>> cp.overwrite("user-42", {"n": 0}).revision
             2
         """
         key = self._engine.key(session_id)
@@ -290,11 +278,9 @@ class Checkpointer(Upkeep[S]):
             SessionNotFound: there is no such session.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         return [snapshot.revision for snapshot in cp.history("user-42")]
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"n": 1})
+            >>> [snapshot.revision for snapshot in cp.history("user-42")]
             [1]
         """
         key = self._engine.key(session_id)
@@ -328,13 +314,11 @@ class Checkpointer(Upkeep[S]):
             SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         for n in 1, 2:
-            ...             with cp.turn("user-42") as turn:
-            ...                 turn.state["n"] = n
-            ...         return [str(change) for change in cp.diff("user-42", 1, 2)]
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> for n in 1, 2:
+            ...     with cp.turn("user-42") as turn:
+            ...         turn.state["n"] = n
+            >>> [str(change) for change in cp.diff("user-42", 1, 2)]
             ['n = 2']
         """
         from checkpoint._document.changes import changes_of
@@ -351,11 +335,9 @@ class Checkpointer(Upkeep[S]):
             SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         return cp.document("user-42")
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"n": 1})
+            >>> cp.document("user-42")
             {'n': 1}
         """
         return self._engine.document(self._engine.key(session_id), revision)
@@ -372,11 +354,9 @@ class Checkpointer(Upkeep[S]):
             Conflict: there is a session of the new id.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         return (cp.fork("user-42", "what-if")).source
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"n": 1})
+            >>> cp.fork("user-42", "what-if").source
             ('user-42', 1)
         """
         from checkpoint._sync.pinning import fork
@@ -392,14 +372,12 @@ class Checkpointer(Upkeep[S]):
             Conflict: the session was saved meanwhile.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         for n in 1, 2:
-            ...             with cp.turn("user-42") as turn:
-            ...                 turn.state["n"] = n
-            ...         cp.rollback("user-42", 1)
-            ...         return (cp.restore("user-42")).state
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> for n in 1, 2:
+            ...     with cp.turn("user-42") as turn:
+            ...         turn.state["n"] = n
+            >>> _ = cp.rollback("user-42", 1)
+            >>> cp.restore("user-42").state
             {'n': 1}
         """
         key = self._engine.key(session_id)
@@ -420,12 +398,10 @@ class Checkpointer(Upkeep[S]):
             SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         cp.label("user-42", "before the upgrade")
-            ...         return (cp.restore("user-42", revision="before the upgrade")).state
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"n": 1})
+            >>> _ = cp.label("user-42", "before the upgrade")
+            >>> cp.restore("user-42", revision="before the upgrade").state
             {'n': 1}
         """
         check_id(label, "label")
@@ -437,12 +413,10 @@ class Checkpointer(Upkeep[S]):
         """Remove a label; whether it was there. The revision stays.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         cp.label("user-42", "old")
-            ...         return [cp.unlabel("user-42", "old") for _ in "ab"]
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"n": 1})
+            >>> _ = cp.label("user-42", "old")
+            >>> [cp.unlabel("user-42", "old") for _ in "ab"]
             [True, False]
         """
         name = attachment_name(check_id(label, "label"))
@@ -455,11 +429,9 @@ class Checkpointer(Upkeep[S]):
             prefix: only ids that begin with it.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user/42", {})
-            ...         return [session.session_id for session in cp.sessions("user/")]
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user/42", {})
+            >>> [session.session_id for session in cp.sessions("user/")]
             ['user/42']
         """
         if prefix != "":

@@ -141,7 +141,7 @@ class _Check:
                 self._named.setdefault(page, []).append((first, last))
             stored = read(self._key, records, self._limits)
             spilled = stored.base.spilled()
-            pages = {ref.id: page for ref, page in (self._fetch(spilled)).items()}
+            pages = {ref.id: page for ref, page in self._fetch(spilled).items()}
             if all(ref.id in pages for ref in spilled):  # else that is told below
                 stored.build(self._key, pages)
         except _UNUSABLE as exc:

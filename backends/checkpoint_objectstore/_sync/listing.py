@@ -117,7 +117,7 @@ def _id(objects: Objects, path: str, name: str) -> str | None:
     """The id of a session whose head does not tell it; None where nothing does."""
     session_id = id_of(name)
     if session_id is None:  # its name is a hash
-        told = (objects.get_many([path + ID])).get(path + ID)
+        told = objects.get_many([path + ID]).get(path + ID)
         session_id = told.decode(errors="replace") if told is not None else None
         if session_id is not None and name_of(session_id) != name:
             return None
