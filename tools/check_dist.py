@@ -4,10 +4,11 @@ The sdist and the wheel made of it are built once. The wheel is installed into a
 of its own for each Python; the tests are those of the unpacked sdist, without its packages: what
 they import can only be what was installed.
 
-    python tools/check_dist.py                            the Python that runs it, all suites
-    python tools/check_dist.py --pythons [OPTION ...]     every supported one that is found
+    python tools/check_dist.py [OPTION ...]
 
-What follows is passed to pytest. With ``--pythons``, the newest one measures coverage.
+``--pythons`` takes every supported Python that is found, not only the one that runs this, and the
+newest measures coverage. ``--tested`` says that the one that runs this has passed the tests from
+the source: they are not run again with it, unless it is the only one. Other options are for pytest.
 """
 
 from __future__ import annotations
@@ -152,14 +153,15 @@ def test(python: Path, version: str, tree: Path, options: list[str], *, coverage
 
 def main(arguments: list[str]) -> None:
     every = "--pythons" in arguments
-    options = [argument for argument in arguments if argument != "--pythons"]
+    options = [option for option in arguments if option not in {"--pythons", "--tested"}]
     pythons = found_pythons() if every else {running(): Path(sys.executable)}
     missing = [version for version in PYTHONS if version not in pythons]
     if every:
-        for version, path in pythons.items():
-            print(f"Python {version}: {path}")
-        for version in missing:
-            print(f"Python {version}: not found, not tested", flush=True)
+        told = {**dict.fromkeys(missing, "not found, not tested"), **pythons}
+        print(*(f"Python {version}: {told[version]}" for version in PYTHONS), sep="\n", flush=True)
+    tested = [*pythons]
+    if "--tested" in arguments and len(pythons) > 1:
+        tested.remove(running())
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         work.chmod(0o755)  # some tests are run as a user without rights
@@ -172,11 +174,13 @@ def main(arguments: list[str]) -> None:
             python = install(wheel, path, version)
             if version == running():
                 check_types(python, tree, work)
-            newest = version == list(pythons)[-1]
-            test(python, version, tree, options, coverage=every and newest)
+            if version in tested:
+                newest = version == tested[-1]
+                test(python, version, tree, options, coverage=every and newest)
     if every:
-        told = f"; not found: {', '.join(missing)}" if missing else ""
-        print(f"the tests passed on Python {', '.join(pythons)}{told}")
+        print(f"the wheel's tests passed on Python {', '.join(tested)}")
+        if missing:
+            print(f"not found, not tested: Python {', '.join(missing)}")
 
 
 if __name__ == "__main__":
