@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -67,3 +68,38 @@ def test_a_python_is_found_where_pyenv_keeps_it_behind_a_command_that_does_not_w
         for found, path in {version: kept, tool.running(): Path(sys.executable)}.items()
         if found in tool.PYTHONS
     }
+
+
+# --- the file of a user who imports every documented name -----------------------------------------
+
+
+def user_file(page: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "tools" / "user_file.py"), str(page)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_what_pages_import_or_name_is_imported(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "Call `checkpoint.threads.ThreadedStore(store)`, in `checkpoint.py`:\n\n"
+        "```python\nimport checkpoint.testing.simulator\n"
+        "from checkpoint.inmemory import InMemoryStore\n```\n"
+    )
+    lines = user_file(page).stdout.splitlines()
+    imported = {line.partition(" as ")[0] for line in lines}
+    assert imported >= {
+        "from checkpoint import Turn",
+        "from checkpoint.inmemory import InMemoryStore",
+        "from checkpoint.store import Store",
+        "from checkpoint.threads import ThreadedStore",
+        "import checkpoint.testing.simulator",
+    }
+
+
+@pytest.mark.parametrize("name", ["checkpoint.Nothing", "checkpoint.store.Nothing"])
+def test_a_documented_name_that_is_not_there_is_an_error(tmp_path: Path, name: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"See `{name}`.\n")
+    done = user_file(page)
+    assert done.returncode != 0
+    assert "has no attribute 'Nothing'" in done.stderr

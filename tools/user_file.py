@@ -39,7 +39,9 @@ def offered(module: ModuleType) -> list[str]:
 
 def named(page: str) -> Iterator[str]:
     """The dotted names of modules, and of what is in them, that a page tells its readers."""
-    yield from re.findall(rf"`({DOTTED})(?:\(.*?\))?`", page)
+    for name in re.findall(rf"`({DOTTED})(?:\(.*?\))?`", page):
+        if not name.endswith(".py"):
+            yield name
     for snippet in re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL):
         for node in ast.walk(ast.parse(snippet)):
             match node:
@@ -61,11 +63,10 @@ def located(name: str) -> tuple[str, str | None]:
         return name, None
     module, _, attribute = name.rpartition(".")
     try:
-        getattr(importlib.import_module(module), attribute)
-    except (ModuleNotFoundError, AttributeError):
-        if "." in module:  # such as an attribute of a class
-            return located(module)
-        raise
+        found = importlib.import_module(module)
+    except ModuleNotFoundError:
+        return located(module)  # the name is that of an attribute of a class
+    getattr(found, attribute)
     return module, attribute
 
 
