@@ -81,17 +81,17 @@ def user_file(page: Path) -> subprocess.CompletedProcess[str]:
 def test_what_pages_import_or_name_is_imported(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
-        "Call `checkpoint.threads.ThreadedStore(store)`, in `checkpoint.py`:\n\n"
+        "Call `checkpoint_objectstore.testing.simulate(seed)`, in `checkpoint.py`:\n\n"
         "```python\nimport checkpoint.testing.simulator\n"
-        "from checkpoint.inmemory import InMemoryStore\n```\n"
+        "from checkpoint_sql.sqlite import SqliteStore\n```\n"
     )
     lines = user_file(page).stdout.splitlines()
     imported = {line.partition(" as ")[0] for line in lines}
     assert imported >= {
         "from checkpoint import Turn",
-        "from checkpoint.inmemory import InMemoryStore",
+        "from checkpoint_objectstore.testing import simulate",
         "from checkpoint.store import Store",
-        "from checkpoint.threads import ThreadedStore",
+        "from checkpoint_sql.sqlite import SqliteStore",
         "import checkpoint.testing.simulator",
     }
 
