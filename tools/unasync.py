@@ -39,7 +39,7 @@ REPLACEMENTS = [
     (r"\b_async\b", "_sync"),
     (r"\basync_(sleep|value)\b", r"\1"),
     (r"\bopen_async\b", "open"),
-    (r"Awaitable\[R\] \| R", "R"),
+    (r"Awaitable\[([RT])\] \| [RT]", r"\1"),
     (r"Awaitable\[T\]", "T"),
     (r"\b(get|put|delete|bytes)_async\b", r"\1"),
     (r"import (\w+, )?Awaitable, ", r"import \1"),

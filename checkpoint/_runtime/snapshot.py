@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic
+
+from typing_extensions import TypeVar
 
 from checkpoint._records.header import (
     Kind,
@@ -15,6 +17,7 @@ from checkpoint._records.header import (
 )
 
 S = TypeVar("S")
+T = TypeVar("T", default=S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +81,18 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Restored(Generic[S]):
+class Restored(Generic[S, T]):
     """A state rebuilt from the store.
 
     Attributes:
         state: a new instance, yours to change; it remembers which revision it came from.
         snapshot: the metadata of that revision.
-        agent: what ``build`` made of the state; None without an adapter.
+        agent: what ``build`` made of the state; without an adapter, the state itself.
     """
 
     state: S
     snapshot: Snapshot
-    agent: Any = None
+    agent: T
 
     @property
     def revision(self) -> int:
