@@ -169,7 +169,9 @@ class Attachment(NamedTuple):
 class Store(Protocol):
     """Where sessions are kept. Safe to use from several threads at once."""
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
         """The head and the segment of ``revision`` (of the head, if None), in one moment's view.
 
         Args:
@@ -192,7 +194,7 @@ class Store(Protocol):
         """
 
     def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
         """Records without their bodies, newest first, and the size of each whole record in bytes.
 
@@ -202,7 +204,7 @@ class Store(Protocol):
         """
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         """Sessions whose id begins with ``prefix``, in byte order of their ids.
 
@@ -244,7 +246,7 @@ class AsyncStore(Protocol):
     """:class:`Store`, with ``await``. A cancelled ``commit`` is wholly done or wholly not."""
 
     async def read(
-        self, key: SessionKey, revision: int | None = None, since: int = 0
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
     ) -> Segment | None: ...
 
     async def commit(self, key: SessionKey, commit: Commit) -> bool: ...
@@ -252,11 +254,11 @@ class AsyncStore(Protocol):
     async def prune(self, key: SessionKey, pruning: Pruning) -> bool: ...
 
     async def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]: ...
 
     async def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]: ...
 
     async def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None: ...

@@ -37,7 +37,9 @@ class SqliteStore(SqliteFile):
 
     # --- reading ---------------------------------------------------------------------------------
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
         statement = sql.READ_NEWEST if revision is None else sql.READ_REVISION
         values = {
             **key._asdict(),
@@ -48,7 +50,7 @@ class SqliteStore(SqliteFile):
         return rows.segment(found) if found else None
 
     def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
         values = {
             **key._asdict(),
@@ -60,7 +62,7 @@ class SqliteStore(SqliteFile):
         return [(rows.record(revision, head, b""), size) for revision, head, size in found]
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         values = {
             "namespace": namespace,

@@ -63,7 +63,7 @@ def _has_lost(engine: Engine[Any], key: SessionKey, before: Head) -> bool:
     if now is None or now.deleted or now.epoch != before.epoch:
         return True
     # Deleted and created anew, perhaps.
-    segment = engine.store.read(key, before.revision, before.revision - 1)
+    segment = engine.store.read(key, before.revision, since=before.revision - 1)
     return now.revision != before.revision and not (segment and segment.records)
 
 

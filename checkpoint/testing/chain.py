@@ -93,7 +93,7 @@ def segment_of(
     store: Store, key: SessionKey = KEY, revision: int | None = None, since: int = 0
 ) -> Segment:
     """What is read of a session; there must be one."""
-    segment = store.read(key, revision, since)
+    segment = store.read(key, revision, since=since)
     assert segment is not None
     return segment
 

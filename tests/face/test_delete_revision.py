@@ -140,7 +140,7 @@ async def test_the_new_base_notes_what_it_was_made_from(cp: Dicts, store: Store)
     assert segment is not None
     gone, _ = read_header(segment.records[-1])
     await cp.delete_revision("user-42", 2)
-    ((base, _),) = store.headers(key("user-42"), 4, 1, True)
+    ((base, _),) = store.headers(key("user-42"), 4, 1, bases=True)
     header, _ = read_header(base)
     assert header.kind is Kind.BASE
     assert (header.revision, header.parent_revision) == (3, 2)

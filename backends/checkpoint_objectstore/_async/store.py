@@ -70,7 +70,7 @@ class AsyncObjectStore:
     # --- reading ---------------------------------------------------------------------------------
 
     async def read(
-        self, key: SessionKey, revision: int | None = None, since: int = 0
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
     ) -> Segment | None:
         async for _ in AsyncAttempts():
             known = await self._head(key)
@@ -90,7 +90,7 @@ class AsyncObjectStore:
         raise _always_changing(key)
 
     async def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
         async for _ in AsyncAttempts():
             known = await self._head(key)
@@ -112,7 +112,7 @@ class AsyncObjectStore:
         raise _always_changing(key)
 
     async def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         return await list_sessions(self._objects, namespace, prefix, after, limit, deleted)
 

@@ -71,7 +71,9 @@ class ObjectStore:
 
     # --- reading ---------------------------------------------------------------------------------
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
         for _ in Attempts():
             known = self._head(key)
             if known is None:
@@ -90,7 +92,7 @@ class ObjectStore:
         raise _always_changing(key)
 
     def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
         for _ in Attempts():
             known = self._head(key)
@@ -110,7 +112,7 @@ class ObjectStore:
         raise _always_changing(key)
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         return list_sessions(self._objects, namespace, prefix, after, limit, deleted)
 
