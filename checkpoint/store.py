@@ -22,7 +22,7 @@ Notes to implementers:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from checkpoint._ids import SessionKey
 
@@ -42,6 +42,7 @@ __all__ = [
     "PageInfo",
     "Pruning",
     "Record",
+    "Rewriting",
     "Segment",
     "SessionKey",
     "Store",
@@ -114,7 +115,8 @@ class Pruning(NamedTuple):
         guard: the head as it must be: its ``write_id`` and ``epoch`` are compared.
         head: the head afterwards: its epoch is one more, its ``base`` may be another.
         remove: ranges of revisions, first and last, whose records go.
-        records: records written then, each with the revision its segment begins with.
+        records: records written in the same step, each with the revision its segment begins with;
+            none for a store that is not :class:`Rewriting`.
     """
 
     guard: Head
@@ -240,6 +242,19 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release connections. Later calls raise ``StoreClosed``."""
+
+
+@runtime_checkable
+class Rewriting(Protocol):
+    """An optional ability of a store: ``prune`` also writes the records of a pruning.
+
+    ``delete_revision`` needs it for a revision that others follow in its segment.
+
+    Attributes:
+        rewrites: whether it does.
+    """
+
+    rewrites: bool
 
 
 class AsyncStore(Protocol):

@@ -51,6 +51,8 @@ class _Session:
 class JsonDirectoryStore:
     """Sessions in a directory, which is created by the first write."""
 
+    rewrites = True
+
     def __init__(self, directory: str | Path) -> None:
         self._root = Path(directory).absolute()
         self._closed = False

@@ -35,6 +35,8 @@ class SqliteStore(SqliteFile):
         StoreTooNew: on the first call, a newer version of this library laid it out.
     """
 
+    rewrites = True
+
     # --- reading ---------------------------------------------------------------------------------
 
     def read(

@@ -38,6 +38,8 @@ class InMemoryStore:
         {'seen': 1}
     """
 
+    rewrites = True
+
     def __init__(self) -> None:
         self._sessions: dict[SessionKey, _Session] = {}
         self._pages: defaultdict[SessionKey, dict[bytes, Page]] = defaultdict(dict)

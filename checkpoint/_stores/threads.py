@@ -36,6 +36,7 @@ class ThreadedStore:
 
     def __init__(self, store: Store, threads: int = 8) -> None:
         self._store = store
+        self.rewrites = getattr(store, "rewrites", False)
         self._threads = threads
         self._pool = self._new_pool()
         self._pid = os.getpid()

@@ -37,6 +37,7 @@ class Blocking:
         self._thread = Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._store = self._run(open())
+        self.rewrites = getattr(self._store, "rewrites", False)
 
     def read(
         self, key: SessionKey, revision: int | None = None, *, since: int = 0

@@ -54,6 +54,8 @@ class AsyncObjectStore:
         StoreUnsafe: on the first save of a new session, the place has no conditions on writes.
     """
 
+    rewrites = True
+
     def __init__(self, objects: AsyncObjects, cache_bytes: int = MAX_BYTES) -> None:
         self._driver = objects
         self._known = KnownHeads(cache_bytes)

@@ -152,6 +152,8 @@ class StoreModel(RuleBasedStateMachine):
                 first = max(gaps) + 1
                 rewritten.append((new_record(revision), first))
                 base = first if revision == chain.head.revision else base
+        if rewritten and not getattr(self._store, "rewrites", False):
+            return
         ranges = [
             (run[0], run[-1])
             for run in (

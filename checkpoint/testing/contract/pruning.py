@@ -156,7 +156,7 @@ class Pruned(Suite):
     def test_a_pruning_for_another_head_is_refused_and_changes_nothing(self, store: Store) -> None:
         chain = Chain(store)
         chain.grow("bpb")
-        stale = chain.draft_pruning((1, 2), records=((new_record(3), 3),))
+        stale = chain.draft_pruning((1, 2))
         chain.add()
         store.attach(KEY, Attachment(1, "label/x", b"1"))
         right = chain.draft_pruning((1, 2))

@@ -32,6 +32,8 @@ T = TypeVar("T")
 class Link:
     """The store as one process reaches it: an ``AsyncStore``."""
 
+    rewrites = True
+
     def __init__(self, process: Process) -> None:
         self._process = process
 
