@@ -287,3 +287,7 @@ def _options(
         cache=Cache(cache_bytes, of.memories),
         retention=retention,
     )
+
+
+for _public in (open, open_async, preload):
+    _public.__module__ = "checkpoint"

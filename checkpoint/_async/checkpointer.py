@@ -46,6 +46,8 @@ class AsyncCheckpointer(AsyncHistory[S], AsyncUpkeep[S], Generic[S, T]):
     never told as a missing session.
     """
 
+    __module__ = "checkpoint"
+
     def __init__(self, store: AsyncStore, options: Options[S]) -> None:
         self._engine = AsyncEngine(store, options)
         self._store = store

@@ -31,6 +31,8 @@ class AsyncTurn(Generic[S, T]):
             nothing is saved on exit.
     """
 
+    __module__ = "checkpoint"
+
     def __init__(
         self,
         engine: AsyncEngine[S],

@@ -51,6 +51,10 @@ class AsyncAdapter(Protocol[S, T]):
         """A live agent made from a state."""
 
 
+for _public in (Adapter, AsyncAdapter):
+    _public.__module__ = "checkpoint"
+
+
 class Functions(NamedTuple):
     """An adapter made of the functions ``capture=`` and ``build=``."""
 

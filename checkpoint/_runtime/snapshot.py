@@ -1,11 +1,9 @@
 """The values that callers are given: snapshots, restored states, sessions in a listing."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Generic
+from typing import Generic, Self
 
 from typing_extensions import TypeVar
 
@@ -38,6 +36,8 @@ class Snapshot:
         size: bytes of the stored record; 0 where it was not asked for.
     """
 
+    __module__ = "checkpoint"
+
     namespace: str
     session_id: str
     revision: int
@@ -61,7 +61,7 @@ class Snapshot:
         *,
         labels: Iterable[str] = (),
         size: int = 0,
-    ) -> Snapshot:
+    ) -> Self:
         """The snapshot that a record's header tells of."""
         return cls(
             namespace=namespace,
@@ -90,6 +90,8 @@ class Restored(Generic[S, T]):
         agent: what ``build`` made of the state; without an adapter, the state itself.
     """
 
+    __module__ = "checkpoint"
+
     state: S
     snapshot: Snapshot
     agent: T
@@ -109,6 +111,8 @@ class SessionInfo:
         revision: its newest revision.
         saved_at: when that was saved, in UTC.
     """
+
+    __module__ = "checkpoint"
 
     namespace: str
     session_id: str

@@ -48,6 +48,8 @@ class Checkpointer(History[S], Upkeep[S], Generic[S, T]):
     never told as a missing session.
     """
 
+    __module__ = "checkpoint"
+
     def __init__(self, store: Store, options: Options[S]) -> None:
         self._engine = Engine(store, options)
         self._store = store

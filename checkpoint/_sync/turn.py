@@ -33,6 +33,8 @@ class Turn(Generic[S, T]):
             nothing is saved on exit.
     """
 
+    __module__ = "checkpoint"
+
     def __init__(
         self,
         engine: Engine[S],
