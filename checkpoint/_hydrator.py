@@ -64,7 +64,7 @@ def hydrate(
     loader: PageLoader,
     known_items: Callable[[Path], KnownItems],
 ) -> tuple[S, Baseline]:
-    """Build a new state from a revision; return it, and the revision with long lists as memories.
+    """Build a new state from a revision; return it, and the revision with memories as long lists.
 
     The revision must not be a tombstone, and the :func:`wanted` pages must be loaded.
 

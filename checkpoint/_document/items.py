@@ -176,7 +176,7 @@ class NewItems(Node):
 
     @property
     def has_ranges(self) -> bool:
-        """Whether some items are unchanged."""
+        """Whether some items are ranges of ``origin``."""
         return any(isinstance(piece, range) for piece in self.pieces)
 
     def __iter__(self) -> Iterator[Any]:

@@ -203,11 +203,16 @@ def check_same(stored: SchemaId, fields: Mapping[str, str], mine: Schema[Any]) -
             f"{mine.id.name!r}; open the store with the model of that schema"
         )
     if stored.version != mine.id.version:
-        side = "older" if stored.version < mine.id.version else "newer"
+        side, advice = "newer", f"read it with code that has version {stored.version}"
+        if stored.version < mine.id.version:
+            side = "older"
+            advice = (
+                f"to migrate it, restore it with the model of version {stored.version} and "
+                f"overwrite it with the new one"
+            )
         raise SchemaMismatch(
             f"it was saved with version {stored.version} of schema {stored.name!r}, {side} than "
-            f"version {mine.id.version} of this code; to migrate it, restore it with the model of "
-            f"version {stored.version} and overwrite it with the new one"
+            f"version {mine.id.version} of this code; {advice}"
         )
     different = tuple(changes(fields, mine.fields))
     if only_adds_defaults(fields, mine.fields):
