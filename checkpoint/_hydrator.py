@@ -1,4 +1,4 @@
-"""The hydrator: the records of a segment, and its pages, to a state, checked on the way.
+"""Hydrator: builds a state from the records of a segment and its pages, and checks them.
 
 Order of the checks: digests and sizes (:mod:`checkpoint._records.segment`,
 :mod:`checkpoint._records.page`), the schema's name, version and fields, then the model's own
@@ -36,11 +36,11 @@ S = TypeVar("S")
 
 
 def wanted(known: Baseline, paths: Sequence[Path] = (), window: int = 0) -> list[PageRef]:
-    """The pages without which a state cannot be built of a revision.
+    """The pages needed to build a state from a revision.
 
     Args:
         paths: memories of which only the last items are needed.
-        window: how many.
+        window: number of these items.
     """
     windowed = {id(list_at(known.document, path)) for path in paths}
     refs: dict[PageRef, None] = {}
@@ -51,7 +51,7 @@ def wanted(known: Baseline, paths: Sequence[Path] = (), window: int = 0) -> list
 
 
 def whole_document(known: Baseline, pages: Pages) -> Any:
-    """The document of a revision, its long lists as lists; LookupError without their pages."""
+    """The document of a revision, its long lists as lists; LookupError if a page is missing."""
     lists = [items.values(0, len(items), pages) for items in known.lists]
     return decode(known.encoded, lists)
 
@@ -64,28 +64,27 @@ def hydrate(
     loader: PageLoader,
     known_items: Callable[[Path], KnownItems],
 ) -> tuple[S, Baseline]:
-    """Build a new state from a revision that was read; return it, and the revision.
+    """Build a new state from a revision; return it, and the revision with memories as long lists.
 
-    It has a document: it is no tombstone. The pages that are :func:`wanted` are at hand. All
-    memories of the revision that is returned are long lists.
+    The revision must not be a tombstone, and the :func:`wanted` pages must be loaded.
 
     Args:
-        window: how many of the last items of memories were fetched; None: all.
-        loader: where others come from.
-        known_items: what is known of the items of a memory; those that were found valid before are
-            not validated again.
+        window: number of last items that were fetched of each memory; None: all.
+        loader: loads the other items.
+        known_items: returns the known items of a memory; those found valid before are not validated
+            again.
 
     Raises:
-        SchemaMismatch, SchemaChanged: it was saved with another schema, version or model.
+        SchemaMismatch, SchemaChanged: the revision has another schema, version or model.
         InvalidState: the model's own validation refuses the stored document.
-        Damaged: an item of it is no document.
+        Damaged: an item is not a document.
     """
     header = known.header
     try:
         check_same(header.schema, known.fields, schema)
         known = _with_long_lists(known, schema.memories)
         paths = {id(list_at(known.document, path)): path for path in schema.memories}
-        # What a field that is new gives its items is to be stored with them: so they are built.
+        # Defaults of new fields must be stored with the items, so the items are built.
         is_other = header.schema != schema.id
         parts: list[Any] = []
         for items in known.lists:
@@ -111,8 +110,8 @@ def hydrate(
     except MissingTimeZone as exc:
         raise InvalidState(str(exc)).at(key, header.revision) from exc
     except DecodeError as exc:
-        told = f"an item cannot be decoded ({exc})"
-        raise Damaged(told).at(key, header.revision) from exc
+        reason = f"an item cannot be decoded ({exc})"
+        raise Damaged(reason).at(key, header.revision) from exc
     return state, known
 
 
@@ -124,14 +123,14 @@ def check_window(window: object, schema: Schema[S]) -> None:
         raise InvalidOption(f"window= is a number of items from 1 up, not {window!r:.40}")
     if not schema.memories:
         lists = [name for name, kind in schema.fields.items() if kind.startswith("list[")]
-        told = f": {', '.join(lists)} is annotated list, which is always whole" if lists else ""
+        hint = f": {', '.join(lists)} is annotated list, which is always whole" if lists else ""
         raise InvalidOption(
-            f"window= needs a field annotated Memory[...], and schema {schema.id} has none{told}"
+            f"window= needs a field annotated Memory[...], and schema {schema.id} has none{hint}"
         )
 
 
 def _with_long_lists(known: Baseline, paths: tuple[Path, ...]) -> Baseline:
-    """The revision with all memories as long lists, also those that were saved as plain ones."""
+    """The revision with all memories as long lists, even those saved as plain lists."""
     document = known.document
     for path in paths:
         items = value_at(document, path)

@@ -1,4 +1,4 @@
-"""Names that callers give: namespaces, session ids, turn ids, labels."""
+"""Checks names given by callers: namespaces, session ids, turn ids, labels."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ MAX_BYTES = 512
 
 
 class SessionKey(NamedTuple):
-    """Address of a session in a store. Compared byte by byte: ``User`` and ``user`` are two."""
+    """Address of a session in a store. Compared byte by byte: ``User`` and ``user`` differ."""
 
     namespace: str
     session_id: str
 
 
 def check_id(value: str, what: str) -> str:
-    """Return ``value`` if a store can keep it as it is.
+    """Return ``value`` if every store can keep it unchanged.
 
     Args:
         value: 1 to 512 bytes of UTF-8, no control characters; ``/`` and any script are fine.
-        what: the word for it in the error, such as ``"session id"``.
+        what: the name of the value in errors, such as ``"session id"``.
 
     Raises:
         InvalidId: it is not a string, empty, too long, not UTF-8, or has control characters.

@@ -1,4 +1,4 @@
-"""What a process is willing to read and write."""
+"""Limits on the size of the states that a process reads and writes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MAX_BYTES = 64 * 1024 * 1024
 
 MIN_RAW_BYTES = 128 * 1024
 RAW_PER_BASE = 8
-"""The raw bytes of a segment's patches: at most so many, or so many times those of its base."""
+"""Limits for a segment's patches: so many raw bytes, or this many times the base's if more."""
 
 
 class Limits(NamedTuple):
-    """What a process is willing to read and write.
+    """Limits on the size of the states that a process reads and writes.
 
     Attributes:
-        max_bytes: the largest encoded state.
+        max_bytes: the largest encoded state, in bytes.
     """
 
     max_bytes: int = MAX_BYTES
@@ -34,7 +34,7 @@ class Limits(NamedTuple):
     def check_segment(self, body: int, total: int) -> None:
         """Raise StateTooLarge unless a segment may be read, or written for readers like this one.
 
-        A body may hold the result of a turn beside the document, of the same size.
+        A body may have the result of a turn beside the document, of the same size.
 
         Args:
             body: raw bytes of its next body.

@@ -1,8 +1,8 @@
-"""The serializer: a state to the record of a save, proved before it is sent.
+"""Serializer: turns a state into the record of a save, and proves it before it is sent.
 
-A save is planned in one go, without I/O: dump the state, find what changed since its origin, seal a
-patch or a base, read it back, build a state from it and compare that with the live one. Items of a
-memory that were never loaded are not looked at: they are what they were.
+A save is planned in one go, without I/O: dump and encode the state, build a state from the bytes
+and compare it with the live one, find the changes since its baseline, and encode a patch or a base.
+Items of a memory that were never loaded are unchanged, so they are skipped.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ S = TypeVar("S")
 
 
 class Draft(NamedTuple):
-    """A planned save: sealed, and not sent yet.
+    """A planned save: encoded, but not sent yet.
 
     Attributes:
-        record: what is to be stored.
+        record: the record to store.
         guard: the ``write_id`` that the session's head must have; None: there must be no head.
-        after: the revision, once it is stored.
+        after: the baseline once the record is stored.
         pages: stored forms of the new pages that it names, by id.
-        header, wanted, operations: what it was sealed from, enough to seal it again on another tip;
-            see :func:`draft_save`. None for a tombstone.
-        memories: what is saved of the memories of the state, with the path of each.
+        header, wanted, operations: arguments of :func:`draft_save`, to encode it again on another
+            tip. None for a tombstone.
+        memories: the items saved of the state's memories, with their paths.
     """
 
     record: Record
@@ -78,13 +78,13 @@ class Draft(NamedTuple):
 
     @property
     def tip(self) -> Tip:
-        """The segment as it is once this is stored."""
+        """The tip once the record is stored."""
         return self.after.end
 
     def for_others(self) -> Baseline:
-        """The revision as another turn may start from it: with pages that it would have to fetch.
+        """The baseline from which another turn may start, with pages that it would have to fetch.
 
-        New pages of lists are among them only where all others of these are.
+        New pages of lists are included only if all other pages of the lists are.
         """
         known, wanted = self.after, self.wanted
         if self.pages and wanted is not None:
@@ -95,11 +95,11 @@ class Draft(NamedTuple):
         return known
 
     def stored(self, loader: PageLoader, known_items: Callable[[Path], KnownItems]) -> None:
-        """Tell the state's memories in which list their items are now, and what was proved.
+        """Point the state's memories to the saved lists, and note the items proved valid.
 
         Args:
-            loader: where the items of the session come from, as it is now.
-            known_items: what is known of the items of a memory.
+            loader: loads the pages of the saved revision.
+            known_items: returns the known items of a memory.
         """
         for path, new in self.memories:
             saved = list_at(self.after.document, path)
@@ -112,7 +112,7 @@ class Draft(NamedTuple):
             new.items.saved(new, saved, loader.of(path, known))
             encoded = [each for piece in new.encoded() for each in piece]
             built = [item for piece in new.proof.lists() for item in piece]
-            if len(encoded) == len(built):  # no validator made another memory of it
+            if len(encoded) == len(built):  # else a validator replaced the memory
                 saved.is_valid = not known.keeps_nothing and (
                     not new.has_ranges or (new.origin is not None and new.origin.is_valid)
                 )
@@ -135,18 +135,18 @@ def serialize(
     """Plan the save of a state.
 
     Args:
-        header: of the record to write, as a base; it becomes a patch where that is the better buy.
+        header: of the record to write, as a base; it becomes a patch if that costs less.
         known: the revision that the state came from.
-        tip: the segment to go on: that of the revision, or for a branch, that of the head.
+        tip: the tip to continue: that of the revision, or for a branch, that of the head.
         result: ``{RESULT: value}`` to keep what the turn returned.
         without: see :class:`checkpoint._records.pagination.Paginator`, which may raise
             ``AnchorNeeded``.
 
     Returns:
-        The draft; None when the state is what it came from and there is no result to keep.
+        The draft; None if the state is unchanged and there is no result to keep.
 
     Raises:
-        NotSerializable: a value would not come back as it is; its path is named.
+        NotSerializable: a value would not come back unchanged; the error names its path.
         StateTooLarge: the encoded document exceeds the limit.
     """
     result = _proven_result(key, result or {}, limits)
@@ -179,21 +179,21 @@ def draft_save(
     limits: Limits,
     without: Collection[bytes] = (),
 ) -> Draft:
-    """Seal a save on a tip, as a patch where it can be one and is worth it, or as a base.
+    """Encode a save on a tip: as a patch if that is possible and costs less, else as a base.
 
     Args:
-        wanted: what is to be stored, whatever its tip, and the pages at hand.
-        operations: what changed since the revision at the tip; None where only a base will do.
-        memories: what is saved of the memories of a state, with the path of each.
+        wanted: the revision to store, whatever its tip, with the loaded pages.
+        operations: changes since the revision at the tip; None if only a base will do.
+        memories: the items saved of the state's memories, with their paths.
     """
-    sealed_from = header, wanted, operations, memories
+    inputs = header, wanted, operations, memories
     if tip is not None and operations is not None:
         body, named = patch_body(operations, wanted.result)
         if not named:
             patch, end = encode_record(key, header._replace(kind=Kind.PATCH), body, tip, limits)
             if end.is_worth_keeping(tip):
-                return Draft(patch, tip.header.write_id, wanted._replace(tip=end), {}, *sealed_from)
-    # Not the write's id alone: sealed again in another epoch, its pages are others.
+                return Draft(patch, tip.header.write_id, wanted._replace(tip=end), {}, *inputs)
+    # Not the write id alone: encoded again in another epoch, the save has other pages.
     nonce = (int.from_bytes(header.write_id[:8], "big") + (tip.epoch if tip else 0)) % 2**64
     pages = Paginator(
         key,
@@ -210,16 +210,16 @@ def draft_save(
         document, tip=end, pages=wanted.pages | pages.made, spilled=tuple(pages.spilled)
     )
     guard = tip.header.write_id if tip else None
-    return Draft(record, guard, after, pages.written, *sealed_from)
+    return Draft(record, guard, after, pages.written, *inputs)
 
 
 def unsaved(
     key: SessionKey, schema: Schema[S], state: S, tip: Tip | None, known: Baseline | None = None
 ) -> Baseline:
-    """The baseline of a state that is compared with itself as it is now, and then saved whole.
+    """A baseline made of the present state itself; the first change then saves it whole.
 
-    Of a session's first state, so that a turn that leaves it alone writes nothing; and of one whose
-    model has got new fields since it was saved, for the same reason.
+    For the first state of a session, and for one whose model gained fields since it was saved, so
+    that a turn without changes writes nothing.
 
     Args:
         known: the stored revision that the state was built from, if it was.
@@ -235,40 +235,40 @@ def unsaved(
 
 
 def owned_by(owner: SessionKey, known: Baseline) -> Baseline:
-    """A revision as another session names it: with the pages of ``owner`` told as such."""
+    """The baseline for another session, whose page references name ``owner``."""
 
-    def told(ref: PageRef) -> PageRef:
-        anchor = told(ref.anchor) if ref.anchor else None
+    def located(ref: PageRef) -> PageRef:
+        anchor = located(ref.anchor) if ref.anchor else None
         return ref._replace(owner=ref.owner or owner, anchor=anchor)
 
     lists = [
         ItemList(
-            run._replace(page=told(run.page)) if isinstance(run, PageRun) else run
+            run._replace(page=located(run.page)) if isinstance(run, PageRun) else run
             for run in items.runs
         )
         for items in known.lists
     ]
     document = decode(known.encoded, lists)
-    spilled = tuple(map(told, known.spilled))
+    spilled = tuple(map(located, known.spilled))
     return known._replace(document=document, lists=tuple(lists), spilled=spilled)
 
 
 def draft_tombstone(key: SessionKey, header: RecordHeader, tip: Tip) -> Draft:
-    """Seal the end of a session: no document, only the ring of recent writes."""
+    """Encode a tombstone: no document, only the ring of recent writes."""
     record, end = encode_record(key, header._replace(kind=Kind.TOMBSTONE), {}, tip, Limits())
     return Draft(record, tip.header.write_id, Baseline(end))
 
 
 def _check_same(key: SessionKey, made: Baseline, encoded: bytes, nodes: Sequence[NewItems]) -> None:
-    """Raise unless a document has become what the live state is: no wrong patch is ever stored."""
+    """Raise unless the patched document equals the live state: no wrong patch is ever stored."""
     if made.encoded == encoded and all(map(is_same, made.lists, nodes, repeat(made.pages))):
         return
     if not _is_same(made.document, encoded, nodes, made.pages):
-        raise AssertionError(f"the patch does not make the document of {key}; please report this")
+        raise AssertionError(f"the patch does not produce the state of {key}; please report this")
 
 
 def _is_same(made: Any, encoded: bytes, nodes: Sequence[NewItems], pages: Pages) -> bool:
-    """The same, where some lists of the state are kept as long ones."""
+    """Whether a document with long lists equals an encoded state."""
     if isinstance(made, ItemList):
         number = node_number(encoded)
         new = NewItems([split_array(encoded)]) if number is None else nodes[number]
@@ -290,7 +290,7 @@ def _is_same(made: Any, encoded: bytes, nodes: Sequence[NewItems], pages: Pages)
 def _encoded(
     key: SessionKey, schema: Schema[S], state: S, known: Baseline
 ) -> tuple[Any, bytes, list[NewItems]]:
-    """The document of a state: as it was dumped, and encoded, with its memories apart."""
+    """The dump of a state, its encoding, and the items of its memories."""
     nodes: list[Any] = []
     try:
         dumped = schema.dump(state, key, known.document)
@@ -298,13 +298,13 @@ def _encoded(
     except CheckpointError:
         raise
     except Exception as exc:
-        # The state's own serializers run in here, and may raise anything.
+        # The state's own serializers run here, and may raise anything.
         found = unencodable(state) or Difference([], f"it cannot be dumped ({exc})")
         raise _not_serializable(key, found) from exc
 
 
 def _size(encoded: bytes, nodes: Sequence[NewItems], known: Baseline, limits: Limits) -> int:
-    """Encoded bytes of a state, or of what is loaded of it."""
+    """Encoded bytes of a state, or of its loaded part."""
     new = len(encoded) + sum([node.size() for node in nodes])
     tip = known.tip
     at_most = new + (tip.base_raw + tip.patch_raw if tip else 0)
@@ -330,22 +330,22 @@ def _prove(
     encoded: bytes,
     nodes: Sequence[NewItems],
 ) -> list[tuple[Path, NewItems]]:
-    """Raise unless a cold replica would build from this document what the state is now.
+    """Raise unless a cold replica would build an equal state from this document.
 
     Returns:
-        What is saved of the state's memories, with the path of each.
+        The items saved of the state's memories, with their paths.
     """
     if schema.is_exact(dumped):
         return []
     taken = _taken(schema, state, dumped)
     try:
-        # As in hydrate: a validator that sees the items gets a list, but for what is not loaded.
+        # As in hydrate: a validator that sees the items gets a list, unless some are not loaded.
         whole = [node for path, node in taken if path in schema.eager and not node.has_ranges]
         parts = [list(node) if node in whole else node for node in nodes]
         rebuilt = schema.build(decode(encoded, parts))
         found = difference(state, rebuilt)
     except InvalidState as exc:
-        reason = f"the model itself would refuse it on restore: {exc.args[0]}"
+        reason = f"the model would refuse it on restore: {exc.args[0]}"
         raise NotSerializable(reason).at(key, path=exc.path) from exc
     except RecursionError as exc:
         raise _not_serializable(key, Difference([], "nested too deep")) from exc
@@ -361,9 +361,9 @@ def _prove(
 
 
 def _taken(schema: Schema[S], state: S, dumped: Any) -> list[tuple[Path, NewItems]]:
-    """What is saved of a state's memories, with the path of each.
+    """The items saved of a state's memories, with their paths.
 
-    One that a serializer of the model puts elsewhere is not among them.
+    A memory that a serializer of the model puts elsewhere is left out.
     """
     found = [(path, items, value_at(dumped, path)) for path, items in schema.items_of(state)]
     return [
@@ -374,14 +374,14 @@ def _taken(schema: Schema[S], state: S, dumped: Any) -> list[tuple[Path, NewItem
 
 
 def _proven_result(key: SessionKey, result: dict[int, Any], limits: Limits) -> dict[int, Any]:
-    """A result as it will come back: a copy, as its caller may go on to change it."""
+    """A copy of a result, decoded from its encoding: the caller may change the original."""
     proven = {}
     for number, value in result.items():
         try:
             encoded = encode(value)
             proven[number] = decode(encoded)
             found = difference(value, proven[number], "result")
-        except Exception as exc:  # as above: of any type
+        except Exception as exc:  # of any type, as above
             found = unencodable(value, "result")
             found = found or Difference(["result"], f"it cannot be encoded ({exc})")
             raise _not_serializable(key, found) from exc

@@ -1,1 +1,1 @@
-"""Documents: a state as plain data, encoded, compared and patched."""
+"""Documents: states as plain data, encoded, compared and patched."""

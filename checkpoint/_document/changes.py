@@ -1,4 +1,4 @@
-"""A patch in words: what changed between two revisions."""
+"""Changes: the differences between two revisions, in readable form."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +13,9 @@ class Change:
 
     Attributes:
         kind: ``"set"``, ``"delete"`` or ``"splice"``.
-        path: the place, such as ``memory`` or ``config.model``.
-        value: the new value; for a splice, what was inserted.
-        start, deleted: for a splice, where and how many items were removed.
+        path: where, such as ``memory`` or ``config.model``.
+        value: the new value; for a splice, the inserted items.
+        start, deleted: for a splice, its first index and the number of removed items.
 
     Example:
         >>> print(Change("splice", "memory", ["hi"], start=4))
@@ -41,7 +41,7 @@ class Change:
 
 
 def changes_of(patch: Patch) -> list[Change]:
-    """A patch in the words of :class:`Change`."""
+    """Convert a patch to changes."""
     changes = []
     for code, path, *rest in patch:
         at = format_path(path)

@@ -1,10 +1,10 @@
-"""Documents to bytes and back: MessagePack with a closed set of extension types.
+"""Codec: encodes documents as MessagePack with a closed set of extension types.
 
-A *document* is a tree of maps, lists and scalars. Besides what MessagePack knows (None, bool, int,
-float, str, bytes, list, dict) it keeps tuples, sets, frozensets, integers of any size, Decimal,
-UUID, datetime (naive, fixed offset or named zone), date, time and timedelta as what they are. The
-format is https://github.com/msgpack/msgpack/blob/master/spec.md; extension types are listed in
-:data:`_DECODERS`. Nothing here imports or calls a name found in the bytes.
+A *document* is a tree of maps, lists and scalars. Besides MessagePack's own types (None, bool, int,
+float, str, bytes, list, dict) it preserves tuples, sets, frozensets, integers of any size, Decimal,
+UUID, datetime (naive, fixed offset or named zone), date, time and timedelta. The format is
+https://github.com/msgpack/msgpack/blob/master/spec.md; extension types are listed in
+:data:`_DECODERS`. Decoding never imports or calls a name found in the bytes.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 
 
 _MAX_EXTENSIONS = 64
-"""How deep extension types (tuples, sets) may be nested in each other; lists and maps go deeper."""
+"""Maximum nesting of extension types (tuples, sets); lists and maps may be nested deeper."""
 
 
 NODE = 11
-"""A part of a document that is kept apart; the payload is its place in a list of such parts."""
+"""Extension type of a node; the payload is its index in the list of nodes."""
 
 
 class Node:
-    """A part of a document that is not encoded in place: see :mod:`checkpoint._document.items`."""
+    """A part of a document that is encoded separately: see :mod:`checkpoint._document.items`."""
 
     __slots__ = ()
 
 
 class DecodeError(ValueError):
-    """Bytes that are not a document. Callers know where they came from and say so."""
+    """The bytes are not a document. Callers add where the bytes came from."""
 
 
 class MissingTimeZone(DecodeError):
@@ -57,14 +57,13 @@ def encode(value: object, nodes: list[Node] | None = None) -> bytes:
     """Encode a document, or a pydantic dump of one.
 
     Args:
-        nodes: gets the nodes met, in order; without it, a node is an error.
+        nodes: receives the nodes found, in order; without it, a node is an error.
 
-    Values of declared types that have a plain form (enums, URLs, paths, deques …) are written in
-    that form: whether they come back is for :mod:`checkpoint._state.fidelity` to prove, and not
-    decided here.
+    Values of declared types with a plain form (enums, URLs, paths, deques …) are written in that
+    form; :mod:`checkpoint._state.fidelity` proves whether they come back.
 
     Raises:
-        TypeError, ValueError: a value has no plain form, or it is nested too deep.
+        TypeError, ValueError: a value has no plain form, or is nested too deep.
 
     Example:
         >>> decode(encode({"seen": {1, 2}, "at": (1, 2**70)}))
@@ -74,10 +73,10 @@ def encode(value: object, nodes: list[Node] | None = None) -> bytes:
 
 
 def encoder(depth: int = 0, nodes: list[Node] | None = None) -> Callable[[object], bytes]:
-    """Return an encode function that reuses its buffer; for one thread, many small values.
+    """Return an encode function that reuses its buffer, for many small values on one thread.
 
     Args:
-        depth: how many extension types the values are inside of.
+        depth: number of extension types that enclose the values.
         nodes: see :func:`encode`.
     """
 
@@ -94,7 +93,7 @@ def encoder(depth: int = 0, nodes: list[Node] | None = None) -> Callable[[object
         buf_size=4096,
     )
 
-    pack: Callable[[object], bytes] = packer.pack  # nothing is left in it of a value that fails
+    pack: Callable[[object], bytes] = packer.pack  # a value that fails leaves nothing in the buffer
     return pack
 
 
@@ -102,13 +101,13 @@ def decode(data: bytes | memoryview, nodes: Sequence[object] = ()) -> Any:
     """Decode one document; the inverse of :func:`encode`.
 
     Args:
-        nodes: what to put where the document has its nodes.
+        nodes: the values of the document's nodes, in order.
 
     Raises:
-        DecodeError: the bytes are no document, or are followed by more bytes.
+        DecodeError: the bytes are not a document, or more bytes follow it.
     """
     try:
-        return msgpack.unpackb(  # not by a partial(): that takes longer than a small value
+        return msgpack.unpackb(  # not through a partial(), which takes longer than a small value
             data,
             ext_hook=partial(_decode_node, nodes) if nodes else _decode_ext,
             strict_map_key=False,
@@ -119,7 +118,7 @@ def decode(data: bytes | memoryview, nodes: Sequence[object] = ()) -> Any:
     except DecodeError:
         raise
     except Exception as exc:
-        # msgpack and the extension decoders raise a dozen types on bad bytes; it is one thing.
+        # msgpack and the extension decoders raise a dozen types on bad bytes; callers get one.
         raise DecodeError(f"{type(exc).__name__}: {exc}") from exc
 
 
@@ -127,7 +126,7 @@ _EXACT = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def is_exact(value: object) -> bool:
-    """Whether a value that can be encoded is sure to come back as it is, by the types inside of it.
+    """Whether an encodable value is certain to come back unchanged, judged by the types in it.
 
     Example:
         >>> is_exact({"seen": [1, None]}), is_exact({"seen": bytearray(b"x")})
@@ -149,10 +148,10 @@ def is_exact(value: object) -> bool:
 
 
 def _decode_inside(data: bytes) -> Any:
-    """:func:`decode`, for what is inside of an extension type, and that inside of another.
+    """:func:`decode` for the payload of an extension type, which may contain others.
 
-    An Unpacker keeps its state on the heap; unpackb(), which is faster, needs 40 KB of the C stack,
-    which extension types that are decoded within each other would run out of.
+    An Unpacker keeps its state on the heap. unpackb() is faster, but needs 40 KB of the C stack,
+    which nested extension types would exhaust.
     """
     value, size = decode_first(data)
     if size != len(data):
@@ -161,10 +160,10 @@ def _decode_inside(data: bytes) -> Any:
 
 
 def decode_shallow(data: bytes) -> Any:
-    """:func:`decode`, for bytes without extension types, in less time.
+    """A faster :func:`decode`, for bytes without extension types.
 
     Raises:
-        DecodeError: the bytes are no document, or are followed by more bytes.
+        DecodeError: the bytes are not a document, or more bytes follow it.
     """
     try:
         return msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
@@ -173,7 +172,7 @@ def decode_shallow(data: bytes) -> Any:
 
 
 def decode_first(data: bytes | memoryview) -> tuple[Any, int]:
-    """Decode the document at the start of ``data``; return it and the number of bytes it took.
+    """Decode the document at the start of ``data``; return it and its size in bytes.
 
     Raises:
         DecodeError: the bytes do not begin with a document.
@@ -194,7 +193,7 @@ def decode_first(data: bytes | memoryview) -> tuple[Any, int]:
 
 
 def _plain(value: Any, depth: int) -> object:
-    """MessagePack's hook for what it does not know; what is returned is packed instead."""
+    """MessagePack's hook for types it does not support: returns a value to pack instead."""
     kind = type(value)
     if kind in _NATIVE or (kind is int and -(2**63) <= value < 2**64):
         return value
@@ -205,9 +204,9 @@ def _plain(value: Any, depth: int) -> object:
         return msgpack.ExtType(code, payload)
     if isinstance(value, Enum):
         return _plain(value.value, depth)
-    if isinstance(value, Iterator):  # asking for its plain form would use it up
+    if isinstance(value, Iterator):  # its plain form would exhaust it
         raise TypeError(f"a {kind.__name__} has no plain form")
-    # What is inside of a container is plain in its own way, so only the container is made so here.
+    # Only the container is converted here: MessagePack calls the hook for each item in it.
     if hasattr(kind, "__dataclass_fields__"):
         return {name: getattr(value, name, None) for name in kind.__dataclass_fields__}
     for container, make in _CONTAINERS:
@@ -231,8 +230,8 @@ _CONTAINERS: tuple[tuple[type, Callable[[Any], object]], ...] = (
 )
 
 
-# Plain numbers and text, as times are made of: what is in them is no extension type itself, so the
-# quick functions do, and bytes that say otherwise are no time.
+# Dates and times consist of numbers and text, never of extension types, so the faster functions
+# will do; bytes with an extension type are not a time.
 _pack_flat: Callable[[object], bytes] = partial(
     msgpack.packb, strict_types=True, unicode_errors="surrogatepass"
 )
@@ -240,7 +239,7 @@ _unpack_flat = partial(msgpack.unpackb, unicode_errors="surrogatepass")
 
 
 def _zone(tz: dt.tzinfo | None) -> list[object]:
-    """A time zone as data: nothing, an offset in µs with an optional name, or an IANA key."""
+    """A time zone as data: None, an offset in µs with an optional name, or an IANA key."""
     if tz is None:
         return [None]
     if type(tz) is ZoneInfo and tz.key is not None:
@@ -252,7 +251,7 @@ def _zone(tz: dt.tzinfo | None) -> list[object]:
         micros = offset // _MICROSECOND
         return [micros] if name in (None, plain.tzname(None)) else [micros, name]
     raise TypeError(
-        f"a time zone of type {type(tz).__name__} would not come back; "
+        f"a time zone of type {type(tz).__name__} cannot be saved; "
         f"use datetime.timezone or zoneinfo.ZoneInfo"
     )
 
@@ -301,7 +300,7 @@ def _decode_time(payload: bytes) -> dt.time:
 
 
 def _encode_set(value: set[object] | frozenset[object], depth: int) -> bytes:
-    # Sorted by their bytes, so that equal sets are equal bytes in every process.
+    # Sorted by their encodings, so that equal sets have equal bytes in every process.
     parts = sorted(map(encoder(depth), value))
     size: bytes = msgpack.Packer().pack_array_header(len(parts))
     return size + b"".join(parts)
@@ -311,12 +310,13 @@ def _encode_bigint(value: int) -> bytes:
     return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
 
 
-# From a value, and how many extension types it and they are inside of, to the code and the payload.
+# Each function takes a value and the number of extension types around it, and returns the code and
+# the payload.
 _ENCODERS: dict[type, Callable[[Any, int], tuple[int, bytes]]] = {
     tuple: lambda v, depth: (TUPLE, encoder(depth)(list(v))),
     set: lambda v, depth: (SET, _encode_set(v, depth)),
     frozenset: lambda v, depth: (FROZENSET, _encode_set(v, depth)),
-    int: lambda v, _: (BIGINT, _encode_bigint(v)),  # only those of more than 64 bits arrive here
+    int: lambda v, _: (BIGINT, _encode_bigint(v)),  # only those over 64 bits get here
     Decimal: lambda v, _: (DECIMAL, str(v).encode()),
     UUID: lambda v, _: (UUID_, v.bytes),
     dt.datetime: lambda v, _: (DATETIME, _encode_datetime(v)),

@@ -1,15 +1,15 @@
-"""The difference of two documents as a patch, and a patch applied.
+"""Patches: compares two documents, and applies the difference.
 
-A patch is a list of operations, each plain data so that it is stored as it is and read by people
-as the diff of a turn. Operations apply in order; every path and index is that of the moment:
+A patch is a list of operations in plain data, stored as it is and shown to people as the diff of a
+turn. Operations apply in order; each path and index refers to the document at that point:
 
     [SET, path, value]                    put value at path (the empty path is the whole document)
     [DELETE, path]                        remove a key of a map
     [SPLICE, path, start, delete, items]  in a list, string or bytes: remove, then insert
     [ITEMS, path, start, delete, items]   in a list: the same, with each item encoded
 
-Values are compared by their encoding, so 1, 1.0 and True differ, and a value that was changed in
-place is seen. The order of a map's keys is part of it.
+Values are compared by their encodings, so 1, 1.0 and True differ, and changes in place are found.
+The order of a map's keys counts.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ Patch = list[Operation]
 
 # Aligning two runs of items costs their product in the worst case; above this, the run is replaced.
 _ALIGN_LIMIT = 20_000
-# Parts of a list that are replaced, each by an operation of its own.
+# Replaced parts of a list that get an operation each; above this, the closest are merged.
 _MOST_PARTS = 256
 # A splice of a string must save at least this many characters to be worth its own overhead.
 _TEXT_GAIN = 32
 
 
 def diff(old: object, new: object, pages: Pages | None = None) -> Patch:
-    """Return the operations that make ``new`` of ``old``; empty when they are the same.
+    """Return the operations that turn ``old`` into ``new``; empty if they are equal.
 
-    Both are plain documents, as :func:`~checkpoint._document.codec.decode` returns. A list of
-    ``old`` may be an ``ItemList``; that of ``new`` in its place is then a list, or ``NewItems``.
+    Both are documents as :func:`~checkpoint._document.codec.decode` returns them. Where ``old`` has
+    an ``ItemList``, ``new`` has a list or ``NewItems``.
 
     Args:
-        pages: the pages of ``old`` that are needed to compare all that is loaded of ``new``.
+        pages: pages of ``old``, needed to compare the loaded items of ``new``.
 
     Example:
         >>> diff({"memory": [1, 2], "turn": 1}, {"memory": [1, 2, 3], "turn": 2})
@@ -63,7 +63,7 @@ def diff(old: object, new: object, pages: Pages | None = None) -> Patch:
 def diff_encoded(
     old: object, before: bytes, after: bytes, nodes: Sequence[Node], pages: Pages
 ) -> Patch:
-    """:func:`diff`, of documents that are encoded already.
+    """:func:`diff` of documents that are already encoded.
 
     Args:
         before: the encoding of ``old``.
@@ -75,7 +75,7 @@ def diff_encoded(
 
 
 def apply(document: Any, patch: Patch) -> Any:
-    """Apply a patch to a document *in place* where it can, and return the result.
+    """Apply a patch to a document, *in place* where possible, and return the result.
 
     Raises:
         LookupError, TypeError, ValueError: the patch does not fit the document.
@@ -102,9 +102,9 @@ def apply(document: Any, patch: Patch) -> Any:
 
 
 def applied(document: Any, patch: Patch) -> Any:
-    """Like :func:`apply`, but ``document`` stays as it was; what is left alone is shared."""
+    """Like :func:`apply`, but without changing ``document``; unchanged parts are shared."""
     root = [document]
-    own: dict[int, object] = {}  # containers made here, by id; held, so that no id is used twice
+    own: dict[int, object] = {}  # copies made here, by id; kept so that no id is reused
     for code, path, *rest in patch:
         parent: Any = root
         for key in (0, *(path if code in (SPLICE, ITEMS) else path[:-1])):
@@ -141,12 +141,12 @@ def _value_after(value: Any, code: int, rest: list[Any]) -> Any:
 
 
 class _Diff(NamedTuple):
-    """One comparison, of encodings: what differs is decoded, and nothing else.
+    """A comparison of two encoded documents; only parts that differ are decoded.
 
     Attributes:
-        out: the patch that it makes.
-        nodes: those of the new document.
-        pages: those at hand.
+        out: receives the operations.
+        nodes: nodes of the new document.
+        pages: loaded pages, by id.
     """
 
     out: Patch
@@ -175,7 +175,7 @@ class _Diff(NamedTuple):
         return decode(data, self.nodes)
 
     def maps(self, old: dict[Any, Any], before: bytes, after: bytes, path: list[object]) -> bool:
-        """Compare key by key; False where the order or the type of keys needs the whole map set."""
+        """Compare key by key; False if the order or types of the keys require a new map."""
         olds = split_map(before)
         news = olds if before == after else split_map(after)
         names = [name for name, _ in news]
@@ -193,7 +193,7 @@ class _Diff(NamedTuple):
             if of_kept != names[: len(kept)]:
                 return False  # equal keys of other types: 1 and True, 1 and 1.0
             if any(key not in old for key in decode(array([name for name, _ in olds]))):
-                return False  # keys with a nan in them: no path leads there
+                return False  # a key contains nan: no path can name it
         self.out.extend([DELETE, [*path, key]] for key in old if key not in new)
         encoded = dict(zip(old, [value for _, value in olds], strict=True))
         for key, value in new.items():
@@ -223,7 +223,7 @@ class _Diff(NamedTuple):
                 self.out.append([SPLICE, path, j1, i2 - i1, new])
 
     def _each(self, old: list[Any], before: bytes, after: bytes, path: list[object]) -> None:
-        """Lists that have long lists inside of them: those are not compared by their encoding."""
+        """Compare lists that contain long lists, which are not compared by their encodings."""
         olds, news = split_array(before), split_array(after)
         for index, (value, mine, theirs) in enumerate(zip(old, olds, news, strict=False)):
             self.values(value, mine, theirs, [*path, index])
@@ -233,25 +233,25 @@ class _Diff(NamedTuple):
             self.out.append([SPLICE, path, least, len(olds) - least, added])
 
     def items(self, old: ItemList, new: NewItems | list[bytes], path: list[object]) -> None:
-        """Item by item; what a memory left alone is not looked at."""
+        """Compare item by item; ranges that a memory left unchanged are skipped."""
         pieces = new.pieces if isinstance(new, NewItems) else [new]
         if isinstance(new, NewItems) and new.origin is not old and new.has_ranges:
             self.out.append([SET, path, new])
             return
         at = 0  # in the old list
         fresh: list[bytes] = []
-        found: list[tuple[int, int, list[bytes]]] = []  # where in the old list, and what instead
+        found: list[tuple[int, int, list[bytes]]] = []  # start and stop in the old list, new items
         for piece in (*pieces, range(len(old), len(old))):
             if isinstance(piece, list):
                 fresh = fresh + piece if fresh else piece
                 continue
             try:
                 runs = _runs(old.items(at, piece.start, self.pages), fresh)
-            except LookupError:  # replaced, or deleted, without a look at them
+            except LookupError:  # replaced or deleted without being loaded
                 runs = [(0, piece.start - at, 0, len(fresh))]
             found += [(at + i1, at + i2, fresh[j1:j2]) for i1, i2, j1, j2 in runs]
             at, fresh = piece.stop, []
-        by = 0  # from a place in the old list to that in the new one
+        by = 0  # from a position in the old list to the one in the new list
         for start, stop, items in self._fewer(old, found):
             self.out.append([ITEMS, path, start + by, stop - start, items])
             by += len(items) - (stop - start)
@@ -259,9 +259,9 @@ class _Diff(NamedTuple):
     def _fewer(
         self, old: ItemList, found: list[tuple[int, int, list[bytes]]]
     ) -> list[tuple[int, int, list[bytes]]]:
-        """Replaced parts of a list, those with the least between them in one if there are many.
+        """The replaced parts of a list; if there are many, the closest are merged.
 
-        Each takes time in proportion to all of them when the patch is applied.
+        The time to apply each part grows with the number of parts.
         """
         gap = 1
         while len(found) > _MOST_PARTS and gap < len(old):
@@ -271,7 +271,7 @@ class _Diff(NamedTuple):
                 if start - last <= gap:
                     try:
                         between = old.items(last, start, self.pages)
-                    except LookupError:  # not at hand: it was not touched
+                    except LookupError:  # not loaded, so not touched
                         fewer.append((start, stop, items))
                     else:
                         fewer[-1] = first, stop, [*before, *between, *items]
@@ -282,7 +282,7 @@ class _Diff(NamedTuple):
 
 
 def _runs(before: list[bytes], after: list[bytes]) -> list[tuple[int, int, int, int]]:
-    """The runs in which two lists of encoded items differ, from the first to the last."""
+    """The runs in which two lists of encoded items differ, in order."""
     if not before or not after:
         return [(0, len(before), 0, len(after))] if before or after else []
     start = _common_prefix(before, after)
@@ -294,14 +294,14 @@ def _runs(before: list[bytes], after: list[bytes]) -> list[tuple[int, int, int, 
 
 
 def _mergeable(old: object, new: object) -> bool:
-    """Whether an edit inside is likely smaller than the item anew."""
+    """Whether editing the item is likely smaller than replacing it."""
     if type(old) is dict and type(new) is dict:
         return not old.keys().isdisjoint(new.keys())
     return type(old) is list and type(new) is list
 
 
 def _align(before: list[bytes], after: list[bytes]) -> list[tuple[int, int, int, int]]:
-    """The runs in which the lists differ, as (from, to) in the one and (from, to) in the other."""
+    """The runs in which two lists differ: start and stop in the first, then in the second."""
     if len(before) == len(after):
         changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
         if len(changed) * 2 <= len(before):  # items edited where they stand
@@ -326,7 +326,7 @@ def _diff_text(old: Any, new: Any, path: list[object], out: Patch) -> None:
 
 
 def _common_prefix(a: Any, b: Any) -> int:
-    """Length of the common prefix of two sequences, by halving: the compares run in C."""
+    """Length of the common prefix of two sequences, by bisection: the comparisons run in C."""
     low, high = 0, min(len(a), len(b))
     if a[:high] == b[:high]:
         return high

@@ -1,7 +1,7 @@
-"""Encoded documents taken apart, and put together, without decoding what is in them.
+"""Encoded lists and maps: split and joined without decoding their contents.
 
-MessagePack is self-delimiting: what follows a value's first byte says where it ends. See
-https://github.com/msgpack/msgpack/blob/master/spec.md for the first bytes.
+MessagePack is self-delimiting: the first bytes of a value give its type and size. See
+https://github.com/msgpack/msgpack/blob/master/spec.md.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import msgpack
 
 from checkpoint._document.codec import NODE, DecodeError
 
-_NODE_MARK = bytes((0xD6, NODE))  # how the encoding of a node begins: an extension of 4 bytes
+_NODE_MARK = bytes((0xD6, NODE))  # start of an encoded node: an extension of 4 bytes
 
 
 def array(items: Sequence[bytes], count: int | None = None) -> bytes:
     """The encoding of a list, from the encodings of its items.
 
     Args:
-        count: how many there are, where some are joined.
+        count: number of items, if some of ``items`` are several joined ones.
     """
     header: bytes = msgpack.Packer().pack_array_header(len(items) if count is None else count)
     return header + b"".join(items)
@@ -30,7 +30,7 @@ def split_array(data: bytes) -> list[bytes]:
     """The encodings of the items of an encoded list; the inverse of :func:`array`.
 
     Raises:
-        DecodeError: the bytes are not those of a list.
+        DecodeError: the bytes are not a list.
     """
     return _split(data, lambda unpacker: unpacker.read_array_header())
 
@@ -39,14 +39,14 @@ def split_map(data: bytes) -> list[tuple[bytes, bytes]]:
     """The encodings of the keys and values of an encoded map, in order.
 
     Raises:
-        DecodeError: the bytes are not those of a map.
+        DecodeError: the bytes are not a map.
     """
     parts = _split(data, lambda unpacker: 2 * unpacker.read_map_header())
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
 def _split(data: bytes, read_header: Callable[[Any], int]) -> list[bytes]:
-    """The values that follow the header of a container, of which ``read_header`` tells how many."""
+    """The encoded values in a container; ``read_header`` returns their number."""
     unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
     unpacker.feed(data)
     try:
@@ -64,17 +64,17 @@ def _split(data: bytes, read_header: Callable[[Any], int]) -> list[bytes]:
 
 
 def is_map(data: bytes) -> bool:
-    """Whether these are the bytes of a map."""
+    """Whether the bytes are a map."""
     return data[0] & 0xF0 == 0x80 or data[0] in (0xDE, 0xDF)
 
 
 def is_array(data: bytes) -> bool:
-    """Whether these are the bytes of a list."""
+    """Whether the bytes are a list."""
     return data[0] & 0xF0 == 0x90 or data[0] in (0xDC, 0xDD)
 
 
 def open_array(data: bytes) -> tuple[int, bytes]:
-    """The number of items of an encoded list, and their encodings in one string of bytes."""
+    """The number of items in an encoded list, and their encodings joined."""
     if data[0] & 0xF0 == 0x90:
         return data[0] & 0x0F, data[1:]
     size = 2 if data[0] == 0xDC else 4
@@ -82,19 +82,19 @@ def open_array(data: bytes) -> tuple[int, bytes]:
 
 
 def node_number(data: bytes) -> int | None:
-    """The place of a node in the list of nodes; None for bytes that are no node."""
+    """The index of an encoded node in the list of nodes; None if the bytes are not a node."""
     return int.from_bytes(data[2:], "big") if data[:2] == _NODE_MARK and len(data) == 6 else None
 
 
 def has_nodes(data: bytes) -> bool:
-    """Whether there are nodes in an encoded document."""
+    """Whether an encoded document contains nodes."""
     if _NODE_MARK not in data:
         return False
-    met: list[int] = []
+    codes: list[int] = []
     msgpack.unpackb(
         data,
-        ext_hook=lambda code, _: met.append(code),
+        ext_hook=lambda code, _: codes.append(code),
         strict_map_key=False,
         unicode_errors="surrogatepass",
     )
-    return NODE in met
+    return NODE in codes

@@ -1,7 +1,7 @@
-"""Long lists inside of a document: their items encoded one by one, the older ones in pages.
+"""Long lists in a document: items are encoded one by one, and the older ones are in pages.
 
-A list is a sequence of *runs*: a run of items of a page, or items in place. Nothing here loads a
-page; where bytes of one are needed, the caller has them in a map of pages by id.
+A list is a sequence of *runs*: consecutive items of a page, or items in place. Nothing here loads a
+page; callers pass the pages they have loaded, by id.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PageRun(NamedTuple):
 
     @property
     def key(self) -> bytes:
-        """What tells it from all others."""
+        """Identifies the run."""
         return b"%b %d %d" % (self.page.id, self.start, self.size)
 
 
@@ -35,13 +35,13 @@ _MANY_PIECES = 64
 
 
 class ItemList(Node):
-    """A list of encoded items. Changed in place by :meth:`splice` only; :meth:`copy` it first."""
+    """A list of encoded items. :meth:`splice` edits it in place; :meth:`copy` it first."""
 
     __slots__ = ("_length", "is_valid", "runs")
 
     def __init__(self, runs: Iterable[Run] = ()) -> None:
         self.is_valid = False
-        """Whether all its items were found to fit the model of the checkpointer that has it."""
+        """Whether all items are known to fit the checkpointer's model."""
         self.runs: list[Run] = list(runs)
         self._length = sum([run.size if type(run) is PageRun else len(run) for run in self.runs])
 
@@ -52,19 +52,19 @@ class ItemList(Node):
         return f"<ItemList of {self._length} items in {len(self.runs)} runs>"
 
     def copy(self) -> ItemList:
-        """A list that can be changed without this one."""
-        made = ItemList()
-        made.runs, made._length = self.runs.copy(), self._length
-        if made.runs and isinstance(made.runs[-1], list):  # the only run that is changed in place
-            made.runs[-1] = made.runs[-1].copy()
-        return made
+        """A copy that can be edited independently."""
+        other = ItemList()
+        other.runs, other._length = self.runs.copy(), self._length
+        if other.runs and isinstance(other.runs[-1], list):  # the only run that is edited in place
+            other.runs[-1] = other.runs[-1].copy()
+        return other
 
     def splice(self, start: int, delete: int, items: list[bytes]) -> None:
-        """Replace ``delete`` items at ``start``. Raises IndexError where that is outside."""
+        """Replace ``delete`` items at ``start``. Raises IndexError if they are out of range."""
         self.is_valid = False
         if not 0 <= start <= start + delete <= self._length:
             raise IndexError(f"splice of {start}+{delete} in {self._length} items")
-        if start == self._length:  # most turns only add at the end
+        if start == self._length:  # most turns only append
             self.extend(items)
             return
         after = self.slice(start + delete, self._length)
@@ -92,14 +92,14 @@ class ItemList(Node):
         ]
 
     def refs(self, start: int, stop: int) -> list[PageRef]:
-        """The pages that these items are in, and before each its anchor."""
+        """The pages that hold these items, each preceded by its anchor."""
         if len(self.runs) == 1 and isinstance(self.runs[0], list):  # a short list is in place
             return []
         pages = [run.page for run, _, _ in self.parts(start, stop) if isinstance(run, PageRun)]
         return [ref for page in pages for ref in (page.anchor, page) if ref is not None]
 
     def items(self, start: int, stop: int, pages: Pages) -> list[bytes]:
-        """The encoded items from ``start`` up to ``stop``; LookupError without their pages."""
+        """The encoded items from ``start`` up to ``stop``; LookupError if a page is missing."""
         found: list[bytes] = []
         for run, low, high in self.parts(start, stop):
             found += self.items_of(run, low, high, pages)
@@ -107,29 +107,29 @@ class ItemList(Node):
 
     @staticmethod
     def items_of(run: Run, start: int, stop: int, pages: Pages) -> list[bytes]:
-        """The encoded items of a part of a run; LookupError without its page."""
+        """The encoded items of a part of a run; LookupError if its page is missing."""
         if isinstance(run, list):
             return run[start:stop]
         return pages[run.page.id].items[run.start + start : run.start + stop]
 
     def values(self, start: int, stop: int, pages: Pages) -> list[Any]:
-        """The items from ``start`` up to ``stop``, decoded; LookupError without their pages."""
+        """The decoded items from ``start`` up to ``stop``; LookupError if a page is missing."""
         found: list[Any] = []
         for run, low, high in self.parts(start, stop):
             if isinstance(run, list):
                 found += decode(array(run[low:high]))
-            else:  # a page is decoded in one go: faster than item by item
+            else:  # decoding the whole page is faster than item by item
                 whole = decode(pages[run.page.id].raw)
                 found += whole[run.start + low : run.start + high]
         return found
 
     def parts(self, start: int, stop: int) -> Iterator[tuple[Run, int, int]]:
-        """The runs that lie in a range of the list, each with the range inside of it."""
+        """The runs that overlap a range of the list, each with the range within the run."""
         end = self._length
         parts: list[tuple[Run, int, int]] = []
         if start >= stop:
             return iter(parts)
-        for run in reversed(self.runs):  # from the end: that is where a window lies
+        for run in reversed(self.runs):  # from the end, where a window is
             begin = end - _count(run)
             if begin < stop and start < end:
                 parts.append((run, max(start - begin, 0), min(stop, end) - begin))
@@ -140,18 +140,18 @@ class ItemList(Node):
 
 
 class NewItems(Node):
-    """The items of a live list as they are to be saved, or built.
+    """The items of a memory to be saved or built.
 
     Attributes:
-        pieces: encoded items, or a range of positions in ``origin`` that were left alone.
-        origin: the list that ranges are of; None where there are none.
-        loader: where the items of that list come from, a ``PageLoader``.
-        start: the position from which on items were fetched just now, and are to be validated when
-            these are built; None where nothing is.
-        items: the live items of a memory, a ``checkpoint._state.lazy.LazyItems``; and for those:
-        taken: the number of its edits, and its pieces, when these were taken from it.
-        proof: what was built from these; None where their field has a validator that comes before
-            that of its items, so that these alone do not make them.
+        pieces: encoded items, and ranges of unchanged positions in ``origin``.
+        origin: the list that the ranges refer to; None without ranges.
+        loader: the ``PageLoader`` of that list.
+        start: the first position whose items were just fetched, and are validated when the list is
+            built; None if there are none.
+        items: in a save, the memory's ``checkpoint._state.lazy.LazyItems``.
+        taken: in a save, the edit count, pieces and stamps of ``items`` when it was dumped.
+        proof: the ``LazyItems`` built from these in the proof of a save; None if a validator of the
+            field runs before that of the items, so that these alone do not determine them.
     """
 
     __slots__ = ("items", "loader", "origin", "pieces", "proof", "start", "taken")
@@ -176,12 +176,12 @@ class NewItems(Node):
 
     @property
     def has_ranges(self) -> bool:
-        """Whether some items were left alone."""
+        """Whether some items are ranges of ``origin``."""
         return any(isinstance(piece, range) for piece in self.pieces)
 
     def __iter__(self) -> Iterator[Any]:
-        """The items, decoded, for a validator that runs before that of the memory."""
-        advice = "a validator looks at items that are not loaded: restore it without window="
+        """The decoded items, for a validator that runs before that of the memory."""
+        advice = "a validator reads items that are not loaded; restore without window="
         for piece in self.pieces:
             if isinstance(piece, list):
                 yield from decode(array(piece))
@@ -198,11 +198,11 @@ class NewItems(Node):
         return [piece for piece in self.pieces if isinstance(piece, list)]
 
     def size(self) -> int:
-        """Bytes of the encoded items."""
+        """Total bytes of the encoded items."""
         return sum([len(item) for piece in self.encoded() for item in piece])
 
     def resolved(self) -> ItemList:
-        """The list on its own: what was left alone stays in its pages."""
+        """The complete list; unchanged items stay in their pages."""
         found = ItemList()
         for piece in self.pieces:
             if isinstance(piece, list):
@@ -215,12 +215,12 @@ class NewItems(Node):
 
 
 def is_same(made: ItemList, new: NewItems, pages: Pages) -> bool:
-    """Whether a list has become what it was to be; LookupError without pages of what is new."""
+    """Whether a list has the items of ``new``; LookupError if a page of its items is missing."""
     if len(new.pieces) > _MANY_PIECES:
         try:
             return made.items(0, len(made), pages) == new.resolved().items(0, len(new), pages)
         except LookupError:
-            pass  # some were not loaded: piece by piece
+            pass  # some are not loaded: compare piece by piece
     at = 0
     for piece in new.pieces:
         end = at + len(piece)
@@ -236,11 +236,11 @@ def is_same(made: ItemList, new: NewItems, pages: Pages) -> bool:
 
 
 def _same_part(made: ItemList, at: int, origin: ItemList, piece: range) -> bool:
-    """Whether a list has, from ``at``, the items that another has in a range of positions."""
+    """Whether a list has at ``at`` the items that ``origin`` has at a range of positions."""
     start = piece.start
     shared = min(len(made.runs), len(origin.runs)) - 1
     if at == start and shared > 0 and made.runs[:shared] == origin.runs[:shared]:
-        # The pages at the front, by far the most of a long list: compared by their identity.
+        # The runs at the front, most of a long list, are the same: compare only the rest.
         start = max(start, len(origin) - sum(map(_count, origin.runs[shared:])))
     start = min(start, piece.stop)
     at += start - piece.start
@@ -248,14 +248,14 @@ def _same_part(made: ItemList, at: int, origin: ItemList, piece: range) -> bool:
 
 
 def value_at(document: Any, path: Sequence[str]) -> Any:
-    """The value at a path of maps; None where there is none."""
+    """The value at a path of maps; None if there is none."""
     for name in path:
         document = document.get(name) if type(document) is dict else None
     return document
 
 
 def list_at(document: Any, path: Sequence[str]) -> ItemList | None:
-    """The long list at a path of maps, if there is one."""
+    """The long list at a path of maps; None if there is none."""
     value = value_at(document, path)
     return value if isinstance(value, ItemList) else None
 

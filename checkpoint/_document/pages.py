@@ -1,4 +1,4 @@
-"""Pages as a document knows them: how they are named, and what is inside."""
+"""Pages as parts of a document: their references and contents."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ PAGE_ID_SIZE = 24
 
 
 class PageRef(NamedTuple):
-    """A page that a base names.
+    """A reference to a page, as a base has it.
 
     Attributes:
-        id: of the page: 8 random bytes and the digest of its stored form.
-        owner: the session that stores it; None for the record's own.
+        id: 8 random bytes and the digest of the page's stored form.
+        owner: the session that stores the page; None for the record's own session.
         version: version of the schema its items were saved with.
-        anchor: the page that it is compressed against, if there is one, which has none itself.
+        anchor: the page that it is compressed against; None if there is none. An anchor has none.
     """
 
     id: bytes
@@ -28,17 +28,17 @@ class PageRef(NamedTuple):
 
 
 class PageData:
-    """What is inside of a page that was read."""
+    """The contents of a loaded page."""
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
 
     @property
     def size(self) -> int:
-        """Bytes of it, twice where its items were cut out of it."""
+        """Bytes in memory: twice as many once its items were split."""
         return len(self.raw) * (2 if "items" in self.__dict__ else 1)
 
     @cached_property
     def items(self) -> list[bytes]:
-        """The encoded items, for a page of a list."""
+        """The encoded items, of a page of a list."""
         return split_array(self.raw)

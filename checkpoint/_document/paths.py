@@ -1,4 +1,4 @@
-"""How a place in a document is written for people: ``memory[17].role``."""
+"""Paths in a document, formatted for people: ``memory[17].role``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def format_path(keys: Iterable[object]) -> str:
-    """Write a sequence of keys and indices as one path.
+    """Format keys and indices as one path.
 
     Example:
         >>> format_path(["memory", 17, "tool calls", "id"])
@@ -24,5 +24,5 @@ def format_path(keys: Iterable[object]) -> str:
 def _shown(key: object) -> str:
     try:
         return f"{key!r:.60}"
-    except ValueError:  # an integer of more digits than Python writes
+    except ValueError:  # an integer with more digits than Python formats
         return type(key).__name__

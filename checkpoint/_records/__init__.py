@@ -1,1 +1,1 @@
-"""Records: what is stored of a session, as bytes."""
+"""Records: the stored form of a session, as bytes."""

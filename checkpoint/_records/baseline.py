@@ -1,4 +1,4 @@
-"""A revision as a process knows it: the end of its segment, and its document."""
+"""Baselines: revisions in memory, each with the tip of its segment and its document."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _MIN_PATCH_BYTES = 16 * 1024
 
 
 class Tip(NamedTuple):
-    """The end of a segment: as much of it as the next record must know.
+    """The end of a segment: all that the next record needs to know of it.
 
     Attributes:
         header, digest: of the newest record.
         recent: the base's ring, and the writes of this segment.
         prefix: raw bytes of the segment that the next patch is compressed against.
-        trail: raw bodies after those, that patches further on are compressed against.
+        trail: raw bodies after the prefix, against which later patches are compressed.
         base_bytes, patch_bytes: stored bytes of the base, and of all patches.
         base_raw, patch_raw: the same before compression.
-        patches: how many.
+        patches: number of patches.
         epoch: of the session's head when it was read.
     """
 
@@ -44,9 +44,9 @@ class Tip(NamedTuple):
     epoch: int = 0
 
     def is_worth_keeping(self, before: Tip) -> bool:
-        """Whether the segment with its newest patch is a better buy than a new base.
+        """Whether the segment with its newest patch costs less than a new base.
 
-        What is kept is within the limits of every reader that can read the base.
+        If so, it is within the limits of every reader that can read its base.
         """
         return (
             self.patches <= MAX_PATCHES
@@ -57,17 +57,17 @@ class Tip(NamedTuple):
 
 
 class Baseline(NamedTuple):
-    """A revision as this process knows it: what a state is built from, and compared with.
+    """A revision in memory: states are built from it and compared with it.
 
     Attributes:
         tip: the end of its segment; None for a state that was never saved.
-        document: the state at that revision, as plain data, its long lists as ``ItemList``; never
-            changed, parts of it may be shared. None for a tombstone.
+        document: the state at that revision as plain data, its long lists as ``ItemList``; never
+            changed, and parts of it may be shared. None for a tombstone.
         encoded, lists: the encoding of the document, and the long lists in it.
         fields: the model's fields as its writer declared them.
         result: ``{}``, or ``{RESULT: value}`` where the revision's turn returned one.
-        pages: those that are at hand, by id.
-        spilled: the pages of big values, which are all in ``pages``.
+        pages: the loaded pages, by id.
+        spilled: the pages of big values, all of them in ``pages``.
     """
 
     tip: Tip | None = None
@@ -81,13 +81,13 @@ class Baseline(NamedTuple):
 
     @property
     def end(self) -> Tip:
-        """The end of the segment, of what is or was saved."""
+        """The tip of a revision that is or was saved."""
         assert self.tip is not None
         return self.tip
 
     @property
     def header(self) -> RecordHeader:
-        """Of the revision, or the tombstone."""
+        """The header of the revision or tombstone."""
         return self.end.header
 
     @property
@@ -96,7 +96,7 @@ class Baseline(NamedTuple):
         return self.tip.header if self.tip and self.tip.header.kind is not Kind.TOMBSTONE else None
 
     def with_document(self, document: Any, **others: Any) -> Baseline:
-        """The same with another document, and perhaps other attributes."""
+        """A copy with another document and, optionally, other attributes."""
         lists: list[Any] = []
         encoded = encode(document, lists)
         return self._replace(document=document, encoded=encoded, lists=tuple(lists), **others)

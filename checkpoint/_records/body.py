@@ -1,10 +1,10 @@
-"""What the body of a record holds, and the nodes of a document in stored form.
+"""Bodies: the contents of records, and the stored form of a document's nodes.
 
-By number: a base has the model's fields and the document; a patch has operations; either may have
-the result of its turn. Parts of the document that are kept apart (*nodes*) follow it: long lists as
-runs of pages and of items in place, big values as the pages that they were cut into. Pages are told
-by their place in the header's list. What grows comes last, so that the next patch is compressed
-against the end of an agent's memory.
+A body maps numbers to values. A base has the model's fields and the document; a patch has
+operations; either may have the result of its turn. Parts of the document that are encoded
+separately (*nodes*) follow it: long lists as runs of pages and of items in place, big values as the
+pages that they were cut into. A page is identified by its position in the header's list. Growing
+parts come last, so that the next patch is compressed against the end of an agent's memory.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ DOCUMENT, OPERATIONS, FIELDS, RESULT, NODES = range(5)
 _HOLDS = {Kind.BASE: {DOCUMENT, FIELDS}, Kind.PATCH: {OPERATIONS}, Kind.TOMBSTONE: set[int]()}
 _MAY_HOLD = {kind: held | {RESULT, NODES} for kind, held in _HOLDS.items()}
 
-_BASE, _TOMBSTONE = Kind.BASE, Kind.TOMBSTONE  # an enum is slow to give its members
+_BASE, _TOMBSTONE = Kind.BASE, Kind.TOMBSTONE  # access to an enum's members is slow
 
-_LIST, _VALUE, _MAP = range(3)  # how a stored node begins
+_LIST, _VALUE, _MAP = range(3)  # first element of a stored node
 
 
 class Spilled(Node):
-    """A big value that is not a list, cut into pages; a map between its entries."""
+    """A big value other than a list, cut into pages; a map is cut between its entries."""
 
     __slots__ = ("is_map", "refs")
 
@@ -51,7 +51,7 @@ class Spilled(Node):
         self.is_map = is_map
 
     def value(self, pages: Pages) -> Any:
-        """The value; LookupError without its pages."""
+        """The value; LookupError if a page is missing."""
         parts = [pages[ref.id].raw for ref in self.refs]
         if not self.is_map:
             return decode(b"".join(parts))
@@ -59,7 +59,7 @@ class Spilled(Node):
 
 
 class Body(NamedTuple):
-    """The body of a record, decoded as far as that goes without pages."""
+    """The body of a record, decoded as far as possible without pages."""
 
     content: bytes | Patch = b""
     nodes: tuple[ItemList | Spilled, ...] = ()
@@ -67,7 +67,7 @@ class Body(NamedTuple):
     result: dict[int, Any] = {}
 
     def spilled(self) -> list[PageRef]:
-        """The pages without which the document cannot be built."""
+        """The pages of big values, needed to build the document."""
         return [ref for node in self.nodes if isinstance(node, Spilled) for ref in node.refs]
 
     def build(self, pages: Pages) -> Any:
@@ -86,7 +86,7 @@ class Body(NamedTuple):
 def base_body(
     document: Any, fields: dict[str, str], result: dict[int, Any]
 ) -> tuple[dict[int, Any], tuple[PageRef, ...]]:
-    """The body of a base as it is stored, and the pages that it names."""
+    """The stored form of a base's body, and the pages that it names."""
     content, nodes, refs = _packed(document)
     body = {FIELDS: fields, **result, DOCUMENT: content}
     return (body | {NODES: nodes} if nodes else body), refs
@@ -95,7 +95,7 @@ def base_body(
 def patch_body(
     operations: Patch, result: dict[int, Any]
 ) -> tuple[dict[int, Any], tuple[PageRef, ...]]:
-    """The body of a patch as it is stored, and the pages that it would have to name."""
+    """The stored form of a patch's body, and the pages that it would have to name."""
     if _adds_items_only(operations):
         return {**result, OPERATIONS: operations}, ()
     content, nodes, refs = _packed(operations)
@@ -105,7 +105,7 @@ def patch_body(
 
 
 def standalone(operations: Patch) -> Patch:
-    """Operations with the lists in their values as lists of their own."""
+    """Operations with complete lists in place of ``NewItems``."""
     if _adds_items_only(operations):
         return operations
     nodes: list[Node] = []
@@ -118,7 +118,7 @@ def standalone(operations: Patch) -> Patch:
 
 
 def _adds_items_only(operations: Patch) -> bool:
-    """Whether there are only encoded items in a patch, as in most of them, and no lists."""
+    """Whether a patch, like most, only deletes keys and splices encoded items."""
     return all(operation[0] in (DELETE, ITEMS) for operation in operations)
 
 
@@ -152,23 +152,23 @@ def _packed(value: Any) -> tuple[bytes, list[Any], tuple[PageRef, ...]]:
 
 
 def read_body(kind: Kind, raw: bytes, pages: Sequence[PageRef]) -> Body:
-    """The body of a record; its document, or its operations, are built from it.
+    """Decode the body of a record; :meth:`Body.build` returns its document or operations.
 
     Raises:
-        Damaged: it is not one of this kind.
-        MissingTimeZone: it names a time zone that this host has no data for.
+        Damaged: the body does not match the kind of the record.
+        MissingTimeZone: the body names a time zone that this host has no data for.
     """
     body = decode(raw) if raw else {}
     if type(body) is not dict or not _HOLDS[kind] <= body.keys() <= _MAY_HOLD[kind]:
-        raise Damaged("the body does not hold what its kind of record holds")
+        raise Damaged("the body does not match the kind of the record")
     if kind is _TOMBSTONE:
         return Body()
     content = body[DOCUMENT if kind is _BASE else OPERATIONS]
     if kind is _BASE and type(content) is not bytes:
-        raise Damaged("the document of a base is no bytes")
+        raise Damaged("the document of a base is not bytes")
     nodes = tuple([_node(stored, pages) for stored in body[NODES]]) if NODES in body else ()
     result = {RESULT: body[RESULT]} if RESULT in body else {}
-    # By hand, as patches are read by the dozen.
+    # Not by Body(), which is slower: patches are read by the dozen.
     return tuple.__new__(Body, (content, nodes, body.get(FIELDS, {}), result))
 
 
@@ -191,23 +191,23 @@ def _node(stored: Any, pages: Sequence[PageRef]) -> ItemList | Spilled:
 
 
 def build(base: Body, patches: Sequence[Body], pages: Pages) -> Any:
-    """The document of a base with patches applied to it; LookupError without its pages.
+    """The document of a base with patches applied to it; LookupError if a page is missing.
 
     Raises:
-        Damaged: they do not fit each other.
-        DecodeError: something in them is no document.
+        Damaged: the base and the patches do not fit together.
+        DecodeError: a part of them is not a document.
     """
     try:
         document = base.build(pages)
-    except (AttributeError, TypeError) as exc:  # of the parts of a big map, say
-        raise Damaged(f"the parts of a value do not fit each other ({exc!r})") from exc
+    except (AttributeError, TypeError) as exc:  # such as from the parts of a big map
+        raise Damaged(f"the pages of a big value do not fit together ({exc!r})") from exc
     for patch in patches:
         document = applied_to(document, patch.build(pages), apply)
     return document
 
 
 def applied_to(document: Any, operations: Any, apply: Callable[[Any, Patch], Any]) -> Any:
-    """A patch applied to the document that it was made for, in place or not."""
+    """Apply a patch to the document that it was made for, with one of ``diff``'s functions."""
     try:
         return apply(document, operations)
     except (LookupError, TypeError, ValueError, AttributeError) as exc:

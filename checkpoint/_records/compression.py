@@ -1,7 +1,7 @@
-"""Bodies compressed and decompressed, with Zstandard (RFC 8878), against what precedes them.
+"""Compression of bodies with Zstandard (RFC 8878), against the bytes that precede them.
 
 Every frame declares its size and has a checksum, so a bomb is refused before it is decompressed,
-and one read against another prefix than it was written against is noticed.
+and decompression against the wrong prefix is detected.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import zstandard
 
 from checkpoint.errors import Damaged
 
-_LEVEL = 6  # of what has no prefix, such as a base, which is written rarely and kept for long
+_LEVEL = 6  # for bodies without a prefix, such as bases: written rarely and kept for long
 _KEPT = 8  # contexts, of some hundred KB each
 
-# For a turn, which is short, against a prefix, which is not: with tables of the prefix's size and a
-# lazy search it takes fewer bytes than at level 3, and no more time.
+# For a short turn against a long prefix: tables of the prefix's size and a lazy search take fewer
+# bytes than level 3, in the same time.
 _AGAINST_PREFIX = zstandard.ZstdCompressionParameters(
     window_log=17,
     hash_log=15,
@@ -30,9 +30,9 @@ _AGAINST_PREFIX = zstandard.ZstdCompressionParameters(
 
 
 class _Compressors:
-    """Contexts by their prefix. Making one costs more than using it, and turns share a prefix.
+    """A pool of contexts by prefix: making one costs more than using it, and turns share a prefix.
 
-    A context is taken out while it is used: no two threads ever have the same.
+    A context leaves the pool while it is used, so no two threads share one.
     """
 
     def __init__(self) -> None:
@@ -41,9 +41,9 @@ class _Compressors:
     def take(self, prefix: bytes) -> zstandard.ZstdCompressor:
         if (known := self._free.pop(prefix, None)) is not None:
             return known
-        made = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-        made.precompute_compress(compression_params=_AGAINST_PREFIX)
-        return zstandard.ZstdCompressor(compression_params=_AGAINST_PREFIX, dict_data=made)
+        dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+        dictionary.precompute_compress(compression_params=_AGAINST_PREFIX)
+        return zstandard.ZstdCompressor(compression_params=_AGAINST_PREFIX, dict_data=dictionary)
 
     def give_back(self, prefix: bytes, context: zstandard.ZstdCompressor) -> None:
         self._free[prefix] = context
@@ -58,7 +58,7 @@ def compress(raw: bytes, prefix: bytes = b"", level: int | None = None) -> bytes
     """Compress a body against a prefix.
 
     Args:
-        level: takes more time to find what is in the prefix; None: as a turn does.
+        level: Zstandard level, for bodies worth more time; None: the settings for a turn.
     """
     if prefix and level is None:
         context = _compressors.take(prefix)
@@ -73,10 +73,10 @@ def compress(raw: bytes, prefix: bytes = b"", level: int | None = None) -> bytes
 
 
 def declared_size(body: bytes) -> int:
-    """Bytes a compressed body will have when decompressed, read without decompressing it.
+    """The decompressed size of a body in bytes, as it declares.
 
     Raises:
-        Damaged: it is not a Zstandard frame with a declared size and a checksum.
+        Damaged: the body is not a Zstandard frame with a declared size and a checksum.
     """
     try:
         frame = zstandard.get_frame_parameters(body)
@@ -89,16 +89,16 @@ def declared_size(body: bytes) -> int:
 
 
 def decompressor(prefix: bytes) -> zstandard.ZstdDecompressor:
-    """A context for :func:`decompress`. Making one takes longer than a patch: use it for many."""
-    made = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-    return zstandard.ZstdDecompressor(dict_data=made if prefix else None)
+    """A context for :func:`decompress`. Making one takes longer than a patch: reuse it."""
+    dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    return zstandard.ZstdDecompressor(dict_data=dictionary if prefix else None)
 
 
 def decompress(body: bytes, size: int, context: zstandard.ZstdDecompressor) -> bytes:
-    """The inverse of :func:`compress`, where the declared size was found acceptable.
+    """The inverse of :func:`compress`, once the declared size was accepted.
 
     Raises:
-        Damaged: it does not decompress to that size, or bytes follow the frame.
+        Damaged: the body does not decompress to that size, or bytes follow the frame.
     """
     try:
         raw = context.decompress(body, size, False, False)  # nothing may follow the frame

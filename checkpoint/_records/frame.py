@@ -1,12 +1,12 @@
-"""The frame around all stored bytes: how they begin, how they are packed, and what proves them.
+"""The frame around all stored bytes: magic bytes, packing, checksum and digest.
 
     magic   format version   flags   key id   |   rest
     3       1                1       1
 
-The magic says what is stored: a record, a page, or an object of an object store. Flag 0 says that
-the body is a Zstandard frame (see :mod:`checkpoint._records.compression`); a body that would not
-get smaller is stored as it is. All other flags, and a key id other than 0 (no encryption), are
-refused: a newer version of the library wrote them.
+The magic identifies a record, a page, or an object of an object store. Flag 0 marks a body that is
+a Zstandard frame (see :mod:`checkpoint._records.compression`); a body that would not get smaller is
+stored as it is. All other flags, and a key id other than 0 (no encryption), are refused: a newer
+version of the library wrote them.
 
 The header of a record is its frame's start, a MessagePack map and the CRC-32 of both, so it can be
 read without the body. The *digest* is BLAKE2b over the namespace, the session, the digest of the
@@ -32,11 +32,11 @@ from checkpoint._records.compression import compress, declared_size, decompress
 from checkpoint.errors import Damaged, UnsupportedFormat
 
 RECORD, PAGE, HEAD_OBJECT, SEGMENT_OBJECT = b"ACP", b"ACG", b"ACH", b"ACS"
-"""What is stored; the objects are those of ``checkpoint_objectstore``."""
+"""Magic bytes; the objects are those of ``checkpoint_objectstore``."""
 
 FORMAT = 1
 COMPRESSED = 1
-"""Flag of a body that is a Zstandard frame."""
+"""Flag: the body is a Zstandard frame."""
 
 START_SIZE = 6
 """Bytes of the start of a frame."""
@@ -64,22 +64,24 @@ def flags_of(data: bytes, magic: bytes, what: str) -> int:
     """The flags in the start of a frame.
 
     Args:
-        what: what the bytes should be, for people.
+        what: a name for the bytes, for the error text.
 
     Raises:
-        Damaged: it is not the start of such a frame.
-        UnsupportedFormat: it is, of a format, with flags or with a key that this version does not
-            know.
+        Damaged: the bytes do not start with the magic.
+        UnsupportedFormat: this version does not know the format, the flags or the key.
     """
     flags = _FLAGS.get(data[:START_SIZE])
     if flags is not None and data.startswith(magic):
         return flags
     if len(data) < START_SIZE or not data.startswith(magic):
-        raise Damaged(f"{what} does not begin as one of ours: it was cut short, or replaced")
+        raise Damaged(
+            f"{what} does not start with the magic bytes {magic.decode()}: it was cut short or "
+            f"replaced"
+        )
     version, found, key_id = data[len(magic) : START_SIZE]
     raise UnsupportedFormat(
         f"{what} has format {version}, flags {found:#x}, key {key_id}; this version reads format "
-        f"{FORMAT}. If a newer agent-checkpoint wrote it, install that; if not, it is damaged"
+        f"{FORMAT}. If a newer agent-checkpoint wrote it, upgrade; if not, it is damaged"
     )
 
 
@@ -87,7 +89,7 @@ def flags_of(data: bytes, magic: bytes, what: str) -> int:
 
 
 def encode_header(fields: dict[int, Any], flags: int) -> bytes:
-    """The header of a record, as stored."""
+    """The stored form of a record's header."""
     return with_sum(start(RECORD, flags) + encode(fields))
 
 
@@ -95,23 +97,23 @@ def decode_header(header: bytes) -> tuple[dict[int, Any], int]:
     """Return the fields in the header of a record, and the flags.
 
     Raises:
-        Damaged: these are not the bytes of a header.
+        Damaged: the bytes are not a header.
         UnsupportedFormat: see :func:`flags_of`.
     """
     flags = flags_of(header, RECORD, "the record")
     if len(header) <= START_SIZE + SUM_SIZE or header != with_sum(header[:-SUM_SIZE]):
-        raise Damaged("the header of the record was changed, or cut short")
+        raise Damaged("the header of the record was changed or cut short")
     try:
         fields = decode_shallow(header[START_SIZE:-SUM_SIZE])
     except DecodeError as exc:
         raise Damaged(f"the header of the record cannot be decoded ({exc})") from exc
     if type(fields) is not dict:
-        raise Damaged("the header of the record is not one map")
+        raise Damaged("the header of the record is not a map")
     return fields, flags
 
 
 def with_sum(data: bytes) -> bytes:
-    """Bytes, and their CRC-32 after them."""
+    """The bytes, followed by their CRC-32."""
     return data + crc32(data).to_bytes(SUM_SIZE, "big")
 
 
@@ -119,42 +121,42 @@ def with_sum(data: bytes) -> bytes:
 
 
 def pack(raw: bytes, prefix: bytes = b"", level: int | None = None) -> tuple[bytes, int]:
-    """A body as it is stored, and the flags of its frame.
+    """The stored form of a body, and the flags of its frame.
 
     Args:
-        prefix: what the reader will have read before, to compress against.
-        level: of compression, for what is written once and kept for long.
+        prefix: bytes that readers have read before, to compress against.
+        level: see :func:`~checkpoint._records.compression.compress`.
     """
     packed = compress(raw, prefix, level)
     return (packed, COMPRESSED) if len(packed) < len(raw) else (raw, 0)
 
 
 def unpacked_size(body: bytes, flags: int) -> int:
-    """Bytes that :func:`unpack` will make of a body; nothing is decompressed to tell.
+    """The unpacked size of a body in bytes, without decompressing it.
 
     Raises:
-        Damaged: it is compressed, and does not declare its size, or has no checksum.
+        Damaged: the body is compressed and declares no size or has no checksum.
     """
     return declared_size(body) if flags & COMPRESSED else len(body)
 
 
 def unpack(body: bytes, flags: int, size: int, context: ZstdDecompressor) -> bytes:
-    """The inverse of :func:`pack`, where the size was found acceptable.
+    """The inverse of :func:`pack`, once the size was accepted.
 
     Args:
         context: made of the prefix, by :func:`checkpoint._records.compression.decompressor`.
 
     Raises:
-        Damaged: it cannot be decompressed to that size with this prefix.
+        Damaged: the body does not decompress to that size with this prefix.
     """
     return decompress(body, size, context) if flags & COMPRESSED else body
 
 
-# --- proof ---------------------------------------------------------------------------------------
+# --- digests -------------------------------------------------------------------------------------
 
 
 def digest(key: SessionKey, parent_digest: bytes, header: bytes, body: bytes) -> bytes:
-    """Digest of a record or a page in its place: session, chain, header and stored body."""
+    """The digest of a record or page: over its session, its parent, its header and stored body."""
     hasher = _of_session(key).copy()
     hasher.update(
         b"".join((_size(len(parent_digest)), parent_digest, _size(len(header)), header, body))

@@ -1,4 +1,4 @@
-"""The header of a record: all that is known of a revision without its document."""
+"""The header of a record: the metadata of a revision, readable without its document."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ids = Struct(f"{PAGE_ID_SIZE}s").iter_unpack
 
 
 class Kind(IntEnum):
-    """What the body of a record holds."""
+    """The kind of a record, by the contents of its body."""
 
     BASE = 0
     PATCH = 1
@@ -40,7 +40,7 @@ class SchemaId(NamedTuple):
 
 
 class Writer(NamedTuple):
-    """Who saved: host, process id, and the replica's name if it was given one."""
+    """The process that saved: host, process id, and the replica's name if it has one."""
 
     host: str
     pid: int
@@ -55,11 +55,11 @@ for _public in (SchemaId, Writer):
 
 
 class Recent(NamedTuple):
-    """A recent write, remembered by a later base so that its sender can be answered.
+    """A recent write, remembered by a later base so that a retry of it can be answered.
 
     Attributes:
-        result: what its turn returned, encoded; empty where that was too long to be kept here, and
-            None where it returned nothing.
+        result: the encoded result of its turn; empty if it is too long to be kept here, None if the
+            turn returned nothing.
     """
 
     revision: int
@@ -69,17 +69,17 @@ class Recent(NamedTuple):
 
 
 class RecordHeader(NamedTuple):
-    """All about a record but its body.
+    """All of a record except its body.
 
     Attributes:
-        parent_revision, parent_write_id: what this save was made from; 0 and empty at the start.
-            A patch stores neither that nor the digest: its parent is the record before it.
+        parent_revision, parent_write_id: the revision that this save was made from; 0 and empty at
+            the start. A patch stores none of these: its parent is the record before it.
         parent_digest: digest of the parent.
-        write_id: random, one for each logical write, the same when it is sent again.
+        write_id: random; one for each logical write, the same when it is retried.
         saved_at: microseconds since 1970 by the writer's clock.
-        source: ``(session_id, revision)`` a fork or a rollback took its document from.
-        recent: the ring of writes before this segment, newest last; in bases and tombstones.
-        pages: all pages that the document needs; in bases.
+        source: ``(session_id, revision)`` from which a fork or a rollback took its document.
+        recent: in bases and tombstones, the ring of writes before this segment, newest last.
+        pages: in bases, all pages that the document needs.
     """
 
     revision: int
@@ -102,7 +102,7 @@ class RecordHeader(NamedTuple):
 
 _DEFAULTS = tuple(RecordHeader._field_defaults.values())[1:]  # those after the parent's revision
 
-# Numbers of the header's fields, as stored. Absent means the default. Never use a number twice.
+# Stored numbers of the header's fields. An absent field has its default. Never reuse a number.
 # Reserved: 13 epoch, 15 min_reader, 16 labels given at the save, 17 attachments.
 (_REVISION, _KIND, _WRITE_ID, _SAVED_AT, _WRITER, _SCHEMA, _PARENT_REVISION, _PARENT_WRITE_ID) = (
     range(1, 9)
@@ -113,11 +113,11 @@ _KNOWN = frozenset((*range(1, 13), _PAGES))
 _IN_ALL = range(_REVISION, _SCHEMA + 1)
 _in_all = itemgetter(*_IN_ALL)
 _KINDS = {kind.value: kind for kind in Kind}
-_IGNORABLE = 64  # a reader may ignore what it does not know from here up, and must refuse it below
+_IGNORABLE = 64  # readers may ignore unknown fields from here up, and must refuse those below
 
 
 def header_fields(header: RecordHeader) -> dict[int, Any]:
-    """The header as it is stored: what follows from the rest or is the default is left out."""
+    """The stored form of a header, without defaults and values that follow from the rest."""
     schema = header.schema
     stored: dict[int, Any] = {
         _REVISION: header.revision,
@@ -143,10 +143,10 @@ def header_fields(header: RecordHeader) -> dict[int, Any]:
 
 
 def read_header(record: Record) -> tuple[RecordHeader, int]:
-    """Return the header of a record, and the flags that tell how its body is packed.
+    """Return the header of a record, and the flags of its body.
 
     Raises:
-        Damaged: the bytes are not those of a header, or of another revision.
+        Damaged: the bytes are not a header, or the header of another revision.
         UnsupportedFormat: a newer version of the library wrote it.
     """
     stored, flags = decode_header(record.header)
@@ -157,25 +157,27 @@ def read_header(record: Record) -> tuple[RecordHeader, int]:
     ):
         raise UnsupportedFormat(
             f"the record has header fields {unknown} that this version does not know; if a newer "
-            f"agent-checkpoint wrote it, install that; if not, the record is damaged"
+            f"agent-checkpoint wrote it, upgrade; if not, the record is damaged"
         )
     try:
         header = _header(stored)
     except (LookupError, TypeError, ValueError) as exc:
         raise Damaged(f"the header of the record is malformed ({exc!r})") from exc
     if header.revision != record.revision:
-        raise Damaged(f"the record stored here says it is revision {header.revision}")
+        raise Damaged(f"the record stored here has the header of revision {header.revision}")
     return header, flags
 
 
 def _header(stored: dict[Any, Any]) -> RecordHeader:
     revision, kind, write_id, saved_at, writer, schema = _in_all(stored)
     if not (type(revision) is type(saved_at) is int and type(write_id) is bytes):
-        raise TypeError("the revision, the write id or the time is of another type")
+        raise TypeError("the revision, the write id or the time has the wrong type")
     writer, schema = _writer(*writer[:3]), _schema_id(*schema[:3])
     known = revision, _KINDS[kind], write_id, saved_at, writer, schema, revision - 1, *_DEFAULTS
-    header = tuple.__new__(RecordHeader, known)  # by hand: patches are read by the dozen
-    if len(stored) == len(_IN_ALL):  # as most of them
+    header = tuple.__new__(
+        RecordHeader, known
+    )  # faster than RecordHeader(): patches are read by the dozen
+    if len(stored) == len(_IN_ALL):  # the most common case
         return header
     source, turn_id = stored.get(_SOURCE), stored.get(_TURN_ID)
     return header._replace(
@@ -189,7 +191,7 @@ def _header(stored: dict[Any, Any]) -> RecordHeader:
     )
 
 
-@lru_cache(maxsize=64, typed=True)  # the same in record after record
+@lru_cache(maxsize=64, typed=True)  # most records of a session repeat it
 def _writer(host: object, pid: object, name: object) -> Writer:
     return Writer(_checked(str, host), _checked(int, pid), _checked(str, name))
 
@@ -200,9 +202,9 @@ def _schema_id(name: object, version: object, fingerprint: object) -> SchemaId:
 
 
 def _grouped(pages: tuple[PageRef, ...]) -> list[list[Any]]:
-    """Pages as stored: runs of one owner and version, with their ids in one string of bytes.
+    """Pages as stored: grouped by owner and version, with the ids of a group joined.
 
-    Then how far back the anchor of each is in the whole list; 0 for a page without one.
+    For each page follows the distance back to its anchor in the whole list; 0 without an anchor.
     """
     places = {ref: place for place, ref in enumerate(pages)}
     groups: list[list[Any]] = []
@@ -216,17 +218,17 @@ def _grouped(pages: tuple[PageRef, ...]) -> list[list[Any]]:
 
 def _pages(groups: Any) -> tuple[PageRef, ...]:
     pages: list[PageRef] = []
-    make = partial(tuple.__new__, PageRef)  # by hand: a long session has hundreds of them
+    make = partial(tuple.__new__, PageRef)  # faster: a long session has hundreds
     for version, owner, ids, back, *_ in groups:
         of = SessionKey(_checked(str, owner[0]), _checked(str, owner[1])) if owner else None
         if len(_checked(bytes, ids)) != len(back) * PAGE_ID_SIZE:
             raise ValueError("the ids of pages are cut short")
         if not {int}.issuperset(map(type, (version, *back))) or min(back, default=0) < 0:
-            raise ValueError("the version of pages, or how far back an anchor is, is no number")
+            raise ValueError("the version of a page or the distance to its anchor is no number")
         for (id,), by in zip(_ids(ids), back, strict=True):
             anchor = pages[-by] if by else None
             if anchor is not None and anchor.anchor is not None:
-                raise ValueError("the anchor of a page has one itself")
+                raise ValueError("the anchor of a page has an anchor itself")
             pages.append(make((id, of, version, anchor)))
     return tuple(pages)
 

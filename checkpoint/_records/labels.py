@@ -15,16 +15,16 @@ def attachment_name(label: str) -> str:
 
 
 def label_attachment(key: SessionKey, label: str, revision: int) -> Attachment:
-    """The attachment that says which revision a label names, with a digest of its own."""
+    """The attachment that stores the revision of a label, with a digest."""
     name, number = attachment_name(label), revision.to_bytes(8, "big")
     return Attachment(0, name, number + digest(key, b"", name.encode(), number))
 
 
 def read_labels(key: SessionKey, attachments: list[Attachment]) -> dict[str, int]:
-    """The labels among the attachments of a session, and the revisions they name.
+    """The labels among the attachments of a session, with their revisions.
 
     Raises:
-        Damaged: one of them is not what was written.
+        Damaged: a label was changed in the store.
     """
     labels: dict[str, int] = {}
     for attachment in attachments:

@@ -1,9 +1,9 @@
-"""How a document is laid out when a base is written: what goes to pages, and what stays in place.
+"""Pagination: decides which parts of a document go to pages when a base is written.
 
-The end of a list stays in the base, where the next turns look; what is before it goes to pages when
-it fills one. A page that the document holds already is never written again: what was cut out of its
-middle only makes for more runs. Big maps and values are cut into pages too. So a base is about as
-small after a hundred thousand items as after a hundred.
+The end of a list stays in the base, where the next turns read it; earlier items go to pages once
+they fill one. The document's existing pages are reused: items deleted from the middle of one only
+add runs. Big maps and values are cut into pages too. So a base is about as small after a hundred
+thousand items as after a hundred.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from checkpoint._ids import SessionKey
 from checkpoint._records.body import Spilled
 from checkpoint._records.page import ANCHORED, PAGE_SIZE, encode_page
 
-_TAIL_SIZE = PAGE_SIZE // 4  # bytes of items that stay in place, at least, at the end of a list
-_SCATTERED = PAGE_SIZE // 2  # bytes of items in place between pages, from which they are gathered
-_MANY_RUNS = 3  # runs for each page, from which they are gathered
+_TAIL_SIZE = PAGE_SIZE // 4  # least bytes of items that stay in place at the end of a list
+_SCATTERED = PAGE_SIZE // 2  # bytes of items in place between pages, above which they are gathered
+_MANY_RUNS = 3  # runs for each page, above which they are gathered
 
 
 class AnchorNeeded(Exception):
-    """New pages are to be compressed against one that is not at hand.
+    """The anchor for new pages is not loaded.
 
     Attributes:
-        page: that one.
+        page: the anchor.
     """
 
     def __init__(self, page: PageRef) -> None:
@@ -43,19 +43,19 @@ class AnchorNeeded(Exception):
 
 
 class Paginator:
-    """Lays a document out.
+    """Lays out a document, and writes its new pages.
 
     Args:
-        key: the session that is to own the new pages.
-        nonce: 8 bytes that no other write of this session used.
+        key: the session that will own the new pages.
+        nonce: 8 bytes that no other write of this session uses.
         version: of the schema.
-        pages: those at hand: of what was touched, at least.
-        spilled: pages of big values of the revision before, to be named again where they fit.
+        pages: the loaded pages: at least those with touched items.
+        spilled: pages of big values of the revision before, reused where they fit.
         without: ids of pages that cannot be read; no new page is compressed against one.
 
     Attributes:
         written: stored forms of new pages, by id.
-        made: what is inside of the new pages.
+        made: contents of new pages, by id.
         spilled: the pages of big values.
     """
 
@@ -81,10 +81,10 @@ class Paginator:
         self.spilled: list[PageRef] = []
 
     def lay(self, value: Any) -> tuple[Any, Any]:
-        """A value as its next save is compared with, and as it is stored.
+        """Return a value in the form that the next save is compared with, and in stored form.
 
         Raises:
-            AnchorNeeded: lay it out again with that page at hand.
+            AnchorNeeded: load that page, and lay the document out again.
         """
         if isinstance(value, ItemList):
             packed = self._pack(value)
@@ -113,17 +113,17 @@ class Paginator:
         return live, self._spill(self._cut(stored), is_map=True)
 
     def _lay_list(self, value: list[Any]) -> tuple[Any, Any]:
-        met: list[list[Node]] = [[] for _ in value]
-        items = [encode(item, nodes) for item, nodes in zip(value, met, strict=True)]
+        inside: list[list[Node]] = [[] for _ in value]
+        items = [encode(item, nodes) for item, nodes in zip(value, inside, strict=True)]
         small = [len(item) for item in items if len(item) <= PAGE_SIZE]
-        if not any(met) and (len(small) == len(items) or sum(small) > PAGE_SIZE):
+        if not any(inside) and (len(small) == len(items) or sum(small) > PAGE_SIZE):
             packed = self._pack(ItemList([items]))
             return packed, packed
         pairs = [self.lay(item) for item in value]
         return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
     def _cut(self, value: dict[Any, Any]) -> Iterable[bytes]:
-        """A map in parts, where it was cut before, and where a page is full."""
+        """Cut a map where it was cut before, and where a page is full."""
         part: dict[Any, Any] = {}
         size = 0
         for name, member in value.items():
@@ -154,7 +154,7 @@ class Paginator:
     # --- lists -----------------------------------------------------------------------------------
 
     def _pack(self, items: ItemList) -> ItemList:
-        """A list with as much of its items in pages as is worth it."""
+        """A list with its older items in pages, if they fill any."""
         runs = items.runs
         *before, last = runs if runs and isinstance(runs[-1], list) else [*runs, []]
         assert isinstance(last, list)
@@ -166,20 +166,20 @@ class Paginator:
             while size < PAGE_SIZE and left - size > _TAIL_SIZE and stop < len(last):
                 size += sizes[stop]
                 stop += 1
-            self._seal(packed, last[start:stop])
+            self._add_page(packed, last[start:stop])
             start, left = stop, left - size
         packed.extend(last[start:])
         return packed
 
-    def _seal(self, packed: ItemList, items: list[bytes]) -> None:
+    def _add_page(self, packed: ItemList, items: list[bytes]) -> None:
         page = self._write(array(items), self._anchor(packed))
         packed.extend(PageRun(page, 0, len(items)))
 
     def _anchor(self, packed: ItemList) -> PageRef | None:
-        """What the next page of a list is compressed against: the first of the last few pages.
+        """The anchor of a list's next page: the first page of the newest group.
 
-        None where the next page begins such a group itself. A page of another session is none's
-        anchor here: nothing would keep it but the pages that are shared.
+        None if the next page starts a group. Pages of another session are never anchors here: only
+        the shared pages would keep them from removal.
         """
         pages = [run.page for run in packed.runs[-2 * ANCHORED :] if isinstance(run, PageRun)]
         if not pages or pages[-1].owner is not None:
@@ -189,9 +189,9 @@ class Paginator:
         return anchor if len(group) < ANCHORED and anchor.id not in self._without else None
 
     def _gathered(self, runs: list[PageRun | list[bytes]]) -> list[PageRun | list[bytes]]:
-        """Runs before the end of a list; edited items between pages gathered into new ones.
+        """The runs before the end of a list, with edited items between pages gathered into pages.
 
-        Only what was touched is written again: a page that is not at hand stays as it is.
+        Only touched items are written again: a page that is not loaded stays as it is.
         """
         loose = sum(len(item) for run in runs if isinstance(run, list) for item in run)
         named = len({run.page for run in runs if isinstance(run, PageRun)})
@@ -215,10 +215,10 @@ class Paginator:
                 part.append(item)
                 size += len(item)
                 if size >= PAGE_SIZE:
-                    self._seal(gathered, part)
+                    self._add_page(gathered, part)
                     part, size = [], 0
             if size > PAGE_SIZE // 8:
-                self._seal(gathered, part)
+                self._add_page(gathered, part)
             else:
                 gathered.extend(part)
         return gathered.runs
@@ -229,7 +229,7 @@ def _digest(raw: bytes) -> bytes:
 
 
 def _first_name(raw: bytes) -> list[bytes]:
-    """The name of the first entry of a part of a map, encoded; nothing for other values."""
+    """The encoded key of the first entry of a part of a map; empty for other values."""
     try:
         part = decode(raw)
     except DecodeError:  # a piece of a value, cut anywhere

@@ -1,7 +1,7 @@
-"""Pins: what a fork leaves at the sessions whose pages it shares, so that those are not removed.
+"""Pins: protect the pages that a fork shares from removal.
 
-A pin is an attachment of the session that owns the pages. It is made before the fork is, under a
-name of its own, and never changed. It outlives the deletion of the owner.
+A pin is an attachment of the session that owns the pages. It is written before the fork, under a
+unique name, and never changed. It outlives the deletion of the owner.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from checkpoint.errors import Damaged
 from checkpoint.store import PIN, Attachment
 
 LONGEST_FORK = 24 * 60 * 60 * 1_000_000
-"""Microseconds after which a pin whose fork was never made is let go."""
+"""Microseconds after which a pin whose fork was never written is released."""
 
 
 class Pin(NamedTuple):
@@ -26,7 +26,7 @@ class Pin(NamedTuple):
     Attributes:
         name: of the attachment.
         target: the fork.
-        parent: ``write_id`` of the head on which the fork is made; empty where there is none.
+        parent: ``write_id`` of the head that the fork was to replace; empty if there was none.
         made_at: microseconds since 1970.
         pages: their ids.
     """
@@ -56,7 +56,7 @@ def read_pins(owner: SessionKey, attachments: Sequence[Attachment]) -> list[Pin]
     """The pins among the attachments of a session.
 
     Raises:
-        Damaged: one of them is not what was written.
+        Damaged: a pin was changed in the store.
     """
     return [_read(owner, found) for found in attachments if found.name.startswith(PIN)]
 
@@ -76,7 +76,7 @@ def _read(owner: SessionKey, attachment: Attachment) -> Pin:
 def _damaged(owner: SessionKey, attachment: Attachment) -> Damaged:
     return Damaged(
         f"the pin {attachment.name!r} was changed in the store; no page of this session is removed "
-        f"while it is there, as a fork may need it"
+        f"while the pin exists, as a fork may need it"
     ).at(owner)
 
 
@@ -91,15 +91,15 @@ def shared_pages(source: SessionKey, pages: Iterable[PageRef]) -> dict[SessionKe
 
 
 def pinned_pages(pins: Iterable[Pin], needed: Mapping[str, Collection[bytes]] = {}) -> set[bytes]:
-    """The pages that pins keep: those that are known to be ``needed`` by name, or all of a pin."""
+    """The pages that pins protect: for each, those ``needed`` under its name, or all of them."""
     return {id for pin in pins for id in needed.get(pin.name, pin.pages)}
 
 
 def is_undecided(pin: Pin, head: bytes, now: int) -> bool | None:
-    """Whether the fork that a pin was made for may still be made: then it must stay.
+    """Whether the fork of a pin may still be written, so that the pin must stay.
 
     Args:
-        head: ``write_id`` of the target's head; empty where there is none.
+        head: ``write_id`` of the target's head; empty if there is none.
         now: microseconds since 1970.
     """
     return head == pin.parent and now - pin.made_at <= LONGEST_FORK

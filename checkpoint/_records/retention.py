@@ -1,4 +1,4 @@
-"""Retention: a rule for what to keep of a session, and what it means for one. No I/O, no clock."""
+"""Retention: rules for the revisions to keep, and the revisions they remove. No I/O, no clock."""
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
@@ -13,28 +13,28 @@ from checkpoint.errors import CheckpointError, Damaged, InvalidOption, Unsupport
 from checkpoint.store import Head, PageInfo, Record
 
 Range = tuple[int, int]
-"""Revisions from a first to a last."""
+"""The first and the last of a range of revisions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """A rule for what is kept of a session. A revision that any part of it keeps stays.
+    """A rule for the revisions of a session to keep. A revision stays if any part of it says so.
 
-    Revisions are removed by whole segments (a revision that holds the whole state, and those after
-    it that hold what changed, 257 at most): a segment stays while any of its revisions does. The
-    newest segment always stays. Without ``keep_last`` and ``keep_for``, all revisions do.
+    Revisions are removed by whole segments: a base, which has the whole state, and the patches
+    after it, at most 97 revisions. A segment stays while any of its revisions does. The newest
+    segment always stays. Without ``keep_last`` and ``keep_for``, all revisions stay.
 
     Args:
-        keep_last: keep the newest revisions, this many by their numbers.
+        keep_last: keep this many of the newest revisions, counted by number.
         keep_for: keep the revisions that were saved within this time.
         keep_labelled: keep the revisions that have a label.
-        ttl: delete a session, labels and all, that was not saved for this time.
+        ttl: delete a session, with its labels, that was not saved for this time.
 
     Attributes:
         keep_last, keep_for, keep_labelled, ttl: as given.
 
     Raises:
-        InvalidOption: the rule keeps nothing or has no meaning.
+        InvalidOption: an argument is invalid, or the rule is empty.
 
     Example:
         >>> from datetime import timedelta
@@ -67,30 +67,30 @@ class Retention:
         if type(self.keep_labelled) is not bool:
             raise InvalidOption(f"keep_labelled is True or False, not {self.keep_labelled!r:.40}")
         if self.keep_last is None and self.keep_for is None and self.ttl is None:
-            raise InvalidOption("the rule says nothing to keep; give keep_last, keep_for or ttl")
+            raise InvalidOption("the rule is empty; pass keep_last, keep_for or ttl")
         if self.ttl is not None and self.keep_for is not None and self.ttl < self.keep_for:
             raise InvalidOption(
-                f"a session is deleted after a ttl of {self.ttl}, before its revisions were kept "
-                f"for {self.keep_for}; make ttl longer, or keep_for shorter"
+                f"the ttl of {self.ttl} deletes a session before keep_for={self.keep_for} is over; "
+                f"make ttl longer, or keep_for shorter"
             )
 
     def expires(self, head: Head, now: int) -> bool:
-        """Whether a session was not saved for longer than its ttl, at a time in microseconds."""
+        """Whether a session's ttl is over at ``now``, in microseconds since 1970."""
         return self.ttl is not None and not head.deleted and head.saved_at < now - micros(self.ttl)
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was taken out of a session; in a dry run, what would be.
+    """The revisions and pages removed from a session; in a dry run, those that would be.
 
     Attributes:
-        namespace, session_id: its address.
+        namespace, session_id: address of the session.
         removed: the revisions, as ranges from a first to a last.
-        revisions: how many.
-        pages: how many pages (parts of long states, stored once) that nothing needs any more.
+        revisions: number of revisions.
+        pages: number of pages (parts of long states, stored once) that are no longer needed.
         bytes: stored bytes of those revisions and pages.
-        deleted: the session as a whole, because its ``ttl`` is over.
-        dry_run: nothing was touched.
+        deleted: whether the whole session was deleted, because its ``ttl`` is over.
+        dry_run: whether this was a dry run, which removes nothing.
         problem: in a sweep, why this session could not be pruned; None if it could.
     """
 
@@ -108,12 +108,12 @@ class Pruned:
 
 
 class Base(NamedTuple):
-    """The first revision of a segment, as far as its header tells.
+    """The first revision of a segment, from its header.
 
     Attributes:
-        revision: with which the segment begins.
-        saved_at: microseconds since 1970; None where the header cannot be read.
-        pages: those that the segment needs; None where the header cannot be read.
+        revision: its number.
+        saved_at: microseconds since 1970; None if the header cannot be read.
+        pages: the pages that the segment needs; None if the header cannot be read.
     """
 
     revision: int
@@ -122,7 +122,7 @@ class Base(NamedTuple):
 
 
 def read_base(record: Record) -> Base:
-    """What the record at the start of a segment tells; a damaged one may still be removed."""
+    """Read the header of a segment's first record; a damaged one can still be removed."""
     try:
         header, _ = read_header(record)
     except (Damaged, UnsupportedFormat):
@@ -161,31 +161,31 @@ def doomed(
 
 
 def _may_be_recent(base: Base, following: Base, since: int) -> bool:
-    """Whether a segment may hold a revision that was saved since then.
+    """Whether a segment may have a revision that was saved since then.
 
-    Its last save is known to be before that of the next segment. The clocks of two writers may
-    differ, so its own time counts too; where one cannot be read, nobody knows.
+    Its last save came before the base of the next segment. The clocks of two writers may differ, so
+    the time of its own base counts too; a time that cannot be read counts as recent.
     """
     times = (base.saved_at, following.saved_at)
     return any(time is None or time >= since for time in times)
 
 
 def without(bases: Sequence[Base], ranges: Sequence[Range]) -> list[Base]:
-    """The segments that are left when those ranges are removed."""
+    """The segments that remain when those ranges are removed."""
     return [b for b in bases if not any(first <= b.revision <= last for first, last in ranges)]
 
 
 def named_pages(key: SessionKey, bases: Sequence[Base]) -> set[bytes]:
-    """The pages of its own that a session needs.
+    """The ids of a session's own pages that it needs.
 
     Raises:
-        Damaged: the header of a base cannot be read, so it is not known which.
+        Damaged: the header of a base cannot be read, so its pages are unknown.
     """
     named: set[bytes] = set()
     for base in bases:
         if base.pages is None:
             raise Damaged(
-                "its header cannot be read, so no page of this session is removed; see verify(), "
+                "its header cannot be read, so no page of this session is removed; run verify(), "
                 "and remove the revision with a rule that does not keep it"
             ).at(key, base.revision)
         named.update(page.id for page in base.pages if page.owner in (None, key))
@@ -193,13 +193,13 @@ def named_pages(key: SessionKey, bases: Sequence[Base]) -> set[bytes]:
 
 
 def owners(key: SessionKey, bases: Sequence[Base]) -> set[SessionKey]:
-    """The other sessions that own pages which a session needs, being a fork."""
+    """The other sessions that own pages which a session, a fork, needs."""
     pages = (page for base in bases for page in base.pages or ())
     return {page.owner for page in pages if page.owner is not None} - {key}
 
 
 def unneeded(pages: Iterable[PageInfo], needed: Collection[bytes]) -> list[PageInfo]:
-    """The pages that are not among those needed."""
+    """The pages whose ids are not in ``needed``."""
     return [page for page in pages if page.id not in needed]
 
 

@@ -1,4 +1,4 @@
-"""A segment without one of its revisions: those after it are sealed anew. Pure functions."""
+"""Rewriting: the records after a removed revision become a segment of their own. Pure functions."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def rewritten(
 ) -> list[Record]:
     """The records after a revision of a segment, as a segment of their own.
 
-    They keep their numbers, writes, times and documents; the first becomes a base. It names pages
-    that the old base named, and no new ones.
+    They keep their numbers, write ids, times and documents; the first becomes a base. It names only
+    pages that the old base named.
 
     Args:
         records: the whole segment.
-        gone: the revision that is to go, as it was loaded.
+        gone: the removed revision, as it was loaded.
 
     Raises:
         Damaged, UnsupportedFormat, StateTooLarge: see :func:`checkpoint._records.segment.read`.
@@ -53,16 +53,16 @@ def rewritten(
         pages=(*named, *more),
     )
     record, tip = encode_record(key, header, body, before.tip, limits)
-    sealed = [record]
+    encoded = [record]
     for patch, old in zip(patches, records[place + 1 :], strict=True):
         body, _ = patch_body(patch.build({}), patch.result)
         record, tip = encode_record(key, read_header(old)[0], body, tip, limits)
-        sealed.append(record)
-    return sealed
+        encoded.append(record)
+    return encoded
 
 
 def _document(base: Body, patches: Sequence[Body], gone: Baseline) -> Any:
-    """The document after those patches, its big values in their pages if none was touched."""
+    """The document after those patches; big values stay in their pages unless one was touched."""
     assert isinstance(base.content, bytes)
     document = decode(base.content, list(base.nodes))
     try:

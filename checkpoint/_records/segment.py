@@ -1,7 +1,7 @@
-"""Segments: a base and the patches after it, sealed into records and read back.
+"""Segments: a base and the patches after it, encoded as records and read back.
 
 Each record is compressed against the raw bodies before it and its digest is chained to theirs, so
-a segment is written and verified in order. Pure functions: bytes and values in, the same out.
+a segment is written and verified in order. Pure functions.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ from checkpoint.errors import CheckpointError, Damaged, InvalidState, StateTooLa
 from checkpoint.store import Record, Segment
 
 RING = 32
-"""Writes, and turns, before its segment that a base remembers to answer a late retry of one."""
+"""Number of earlier writes, and of turns, that a base remembers to answer late retries."""
 
 _KEPT_RESULT = 1024
-"""Encoded bytes of a turn's result that the ring keeps, at most."""
+"""Most encoded bytes of a turn's result in the ring."""
 
 _PREFIX_SIZE = 32 * 1024
 _SHARE_PREFIX = 8  # patches that are compressed against the same prefix
 
 _PATCH = Kind.PATCH
-_NO_RECORDS = "the head names a segment of which no record is there"
+_NO_RECORDS = "the store has no record of the segment that the head names"
 
 
 class Stored(NamedTuple):
-    """A segment verified, up to the revision asked for; pages may be needed to build its document.
+    """A verified segment, up to the requested revision; to build its document may take pages.
 
     Attributes:
-        base: its body; that of a tombstone holds nothing.
-        patches: the bodies after it.
-        tip: the end of what was read.
+        base: the body of the base; empty for a tombstone.
+        patches: the bodies of the patches.
+        tip: the end of the records that were read.
     """
 
     base: Body
@@ -64,11 +64,11 @@ class Stored(NamedTuple):
     tip: Tip
 
     def build(self, key: SessionKey, pages: Pages) -> Baseline:
-        """What was read, with its document. ``pages`` has those of the base's big values."""
+        """The revision with its document. ``pages`` has those of the base's big values."""
         newest = self.patches[-1] if self.patches else self.base
         number = self.tip.header.revision
         spilled = tuple(self.base.spilled())
-        read = Baseline(
+        baseline = Baseline(
             self.tip,
             fields=self.base.fields,
             result=newest.result,
@@ -77,14 +77,14 @@ class Stored(NamedTuple):
         )
         try:
             document = build(self.base, self.patches, pages) if self.base.content else None
-            return read.with_document(document)
+            return baseline.with_document(document)
         except MissingTimeZone as exc:
             raise InvalidState(str(exc)).at(key, number) from exc
-        except (TypeError, ValueError) as exc:  # of what is no document, or nested too deep for one
+        except (TypeError, ValueError) as exc:  # not a document, or nested too deep
             raise Damaged(f"the document cannot be built ({exc})").at(key, number) from exc
 
     def build_on(self, key: SessionKey, before: Baseline) -> Baseline:
-        """What was read after ``before``, of the same segment."""
+        """The revision, built on an earlier one of the same segment."""
         document, number = before.document, self.tip.header.revision
         after = before._replace(tip=self.tip, result=self.patches[-1].result)
         try:
@@ -98,13 +98,13 @@ class Stored(NamedTuple):
 def encode_record(
     key: SessionKey, header: RecordHeader, body: dict[int, Any], tip: Tip | None, limits: Limits
 ) -> tuple[Record, Tip]:
-    """Seal one record; return it, and the tip after it.
+    """Encode one record; return it, and the tip after it.
 
-    A patch continues ``tip``; a base or a tombstone begins anew and takes from it only the ring.
+    A patch continues ``tip``; a base or a tombstone starts a segment and takes only the ring.
 
     Raises:
         TypeError, ValueError: the body cannot be encoded.
-        StateTooLarge: no reader with these limits could read it back.
+        StateTooLarge: readers with these limits could not read it back.
     """
     raw = encode(body) if body else b""
     follows = tip if header.kind is Kind.PATCH else None
@@ -128,7 +128,7 @@ def encode_record(
 
 
 def _remembered(kind: Kind, tip: Tip) -> tuple[Recent, ...]:
-    """The ring of a new segment: the last writes, and the last turns further back."""
+    """The ring of a new segment: the last writes, and the last turns before them."""
     if kind is Kind.TOMBSTONE:  # the turns of a deleted session are not those of its successor
         return tuple(write._replace(turn_id=None, result=None) for write in tip.recent[-RING:])
     turns = [write for write in tip.recent[:-RING] if write.turn_id is not None]
@@ -146,14 +146,14 @@ def read(
     """Verify and read a segment: its base and the patches up to the last record given.
 
     Args:
-        after: the tip that the records follow, for the rest of a segment read before.
-        epoch: of the session's head, as it was read with them.
+        after: the tip that the records follow, if the start of the segment was read before.
+        epoch: of the session's head, as read with the records.
 
     Raises:
-        Damaged: a record is not what was written here, or one is missing.
-        UnsupportedFormat: a newer version of the library wrote it.
-        StateTooLarge: it exceeds the limit; the body that does was not decompressed.
-        InvalidState: it names a time zone that this host has no data for.
+        Damaged: a record was changed or replaced, or one is missing.
+        UnsupportedFormat: a newer version of the library wrote a record.
+        StateTooLarge: the segment exceeds the limit; the body over it was not decompressed.
+        InvalidState: a record names a time zone that this host has no data for.
     """
     if not records:
         raise Damaged(_NO_RECORDS).at(key)
@@ -175,7 +175,7 @@ def read(
 
 
 def _kept(result: dict[int, Any]) -> bytes | None:
-    """What the ring keeps of a turn's result, so that it outlives its revision."""
+    """A turn's result for the ring, where it outlives its revision; empty if it is too long."""
     if RESULT not in result:
         return None
     encoded = encode(result[RESULT])
@@ -183,10 +183,10 @@ def _kept(result: dict[int, Any]) -> bytes | None:
 
 
 def survey(key: SessionKey, segment: Segment) -> Tip:
-    """The tip of a segment by its headers alone, for what goes on it without reading it.
+    """The tip of a segment from its headers alone, for a base or tombstone that follows it.
 
-    A new base or a tombstone needs no body, so a state that is damaged or too large can still be
-    deleted or rolled back.
+    Neither needs the bodies, so a state that is damaged or too large can still be deleted or rolled
+    back.
 
     Raises:
         Damaged: the newest header cannot be read.
@@ -201,10 +201,10 @@ def survey(key: SessionKey, segment: Segment) -> Tip:
             header, _ = read_header(record)
         except Damaged as exc:
             if record is not records[-1]:
-                continue  # its write is not remembered; it is the newest that counts
+                continue  # its write is not remembered; only the newest is required
             exc.at(key, record.revision)
             raise
-        # What a turn returned is in the body: whoever asks is told that it cannot be had.
+        # The result of a turn is in the body, so it counts as too long for the ring.
         recent += [*header.recent, header.as_recent(b"" if header.turn_id else None)]
     assert header is not None
     digest = records[-1].body[-DIGEST_SIZE:]
@@ -212,7 +212,7 @@ def survey(key: SessionKey, segment: Segment) -> Tip:
 
 
 class _End:
-    """The end of a segment while records are added to it: a :class:`Tip` that changes."""
+    """The end of a segment while records are added to it: a mutable :class:`Tip`."""
 
     def __init__(self, tip: Tip | None) -> None:
         self._header = tip.header if tip else None
@@ -224,11 +224,12 @@ class _End:
         self._context: ZstdDecompressor | None = None  # of the prefix
 
     def read(self, key: SessionKey, record: Record, limits: Limits) -> Body:
-        """Verify the next record, and add it; its body."""
+        """Verify and add the next record; return its body."""
         header, flags = read_header(record)
         before = self._header
         if (header.kind is _PATCH) != (before is not None):
-            raise Damaged(f"a {header.kind.name.lower()} stands where it cannot in a segment")
+            verb = "start" if before is None else "continue"
+            raise Damaged(f"a {header.kind.name.lower()} cannot {verb} a segment")
         if before is not None and header.revision != before.revision + 1:
             raise Damaged(f"revision {before.revision + 1} is missing from its segment")
         stored = record.body[:-DIGEST_SIZE]
@@ -261,7 +262,7 @@ class _End:
             self._patch_raw += len(raw)
             self._patches += 1
             self._trail.append(raw)
-            if self._patches % _SHARE_PREFIX == 0:  # so what is made of it for one serves others
+            if self._patches % _SHARE_PREFIX == 0:  # others reuse its context
                 over = max(len(self._prefix) + sum(map(len, self._trail)) - _PREFIX_SIZE, 0)
                 joined = b"".join((memoryview(self._prefix)[over:], *self._trail))
                 self._prefix, self._context = joined[-_PREFIX_SIZE:], None

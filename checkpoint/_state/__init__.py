@@ -1,1 +1,1 @@
-"""States: the models that users define, their memories, and the proof that one can be restored."""
+"""States: the models that users define, their memories, and the proof that they can be restored."""

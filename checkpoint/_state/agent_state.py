@@ -9,11 +9,11 @@ from checkpoint.errors import InvalidOption
 
 
 class AgentState(BaseModel):
-    """The full state of an agent: how it is set up, what it remembers, where it stands.
+    """The full state of an agent: its configuration, its memory and its cursors.
 
     Subclass it, name its schema, and narrow the three fields (or add your own). It is a pydantic
     model: assignments are validated, unknown fields refused. Any other pydantic model can be a
-    state too; this one only has the usual fields and carries its schema's name and version.
+    state too; this one only adds the usual fields and the name and version of its schema.
 
     Args:
         schema: stable name of the schema, kept when the class is renamed. In the class line.
@@ -21,11 +21,11 @@ class AgentState(BaseModel):
 
     Attributes:
         config: settings of the agent: model name, prompts, limits.
-        memory: what it remembers, oldest first.
-        cursors: how far it has read in other places, by their name.
+        memory: the items that it remembers, oldest first.
+        cursors: how far it has read other sources, by their names.
 
     Raises:
-        InvalidOption: when the class is defined with only one of the two, or a wrong version.
+        InvalidOption: the class line has only one of the two, or an invalid version.
 
     Example:
         >>> class Support(AgentState, schema="support", version=1):
@@ -49,7 +49,7 @@ class AgentState(BaseModel):
     ) -> None:
         super().__init_subclass__(**kwargs)
         if schema is None and version is None:
-            cls.__checkpoint_schema__ = None  # a subclass is another schema until it says so
+            cls.__checkpoint_schema__ = None  # a subclass does not inherit its schema
             return
         if schema is None or not isinstance(version, int) or version < 1:
             raise InvalidOption(

@@ -1,8 +1,8 @@
-"""Proof that what comes back equals what was saved, and where it would not.
+"""Fidelity: proves that a restored state will equal the saved one, or finds the difference.
 
 Before anything is written, the bytes of a save are read back and a state is built from them, as a
-cold replica will. :func:`difference` compares that state with the live one: types must be the same,
-all the way down, not only values that happen to be equal.
+cold replica will. :func:`difference` compares that state with the live one. Types must match at
+every level, not only values.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from functools import lru_cache
 from operator import is_
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from pydantic_core import TzInfo
 
 from checkpoint._document.codec import decode, encode
 from checkpoint._state.memory import Memory
 from checkpoint._state.schema import DictState
 
-# A place while walking: the place above and the key in it. A list is made of it only to be told.
+# A place during the walk: its parent and the key in it. Only a difference makes a path of it.
 Place = tuple["Place", object] | None
 
 _ABSENT = object()
 
 
 class Difference(NamedTuple):
-    """Where two values part, and how, in words that finish "memory[3]: …"."""
+    """Where two values differ, and why, in words that can follow "memory[3]: "."""
 
     path: list[object]
     reason: str
 
 
 def difference(live: Any, rebuilt: Any, *above: object) -> Difference | None:
-    """Return the first place in which ``rebuilt`` is not what ``live`` is, or None.
+    """Return the first difference between ``live`` and ``rebuilt``, or None.
 
-    Private attributes and fields declared with ``exclude=True`` are not state, so not compared.
+    Private attributes and fields declared with ``exclude=True`` are not saved, so not compared.
 
     Args:
-        above: keys of the place where the two stand.
+        above: keys that lead to the two values.
 
     Example:
         >>> difference({"n": [1, True]}, {"n": [1, 1]})
@@ -63,15 +63,15 @@ _PLAIN = _BY_EQUALITY | {type(None)}
 def _difference(live: Any, rebuilt: Any, place: Place) -> Difference | None:
     kind = type(live)
     if kind is not type(rebuilt):
-        return _told(live, rebuilt, place)
+        return _mismatch(live, rebuilt, place)
     if kind in _BY_EQUALITY:
-        return None if live == rebuilt else _told(live, rebuilt, place)
+        return None if live == rebuilt else _mismatch(live, rebuilt, place)
     return _comparer(kind)(live, rebuilt, place)  # type: ignore[arg-type]  # types have a hash
 
 
 @lru_cache(maxsize=1024)
 def _comparer(kind: type) -> Callable[[Any, Any, Place], Difference | None]:
-    """How values of a type are compared: found out once, for asking takes as long as comparing."""
+    """The comparison for a type; cached, because choosing it takes as long as comparing."""
     if issubclass(kind, BaseModel):
         return _in_model
     if is_dataclass(kind):
@@ -88,24 +88,24 @@ def _comparer(kind: type) -> Callable[[Any, Any, Place], Difference | None]:
 
 
 def _in_scalar(live: Any, rebuilt: Any, place: Place) -> Difference | None:
-    return None if _same_scalar(live, rebuilt) else _told(live, rebuilt, place)
+    return None if _same_scalar(live, rebuilt) else _mismatch(live, rebuilt, place)
 
 
 def _same_scalar(live: Any, rebuilt: Any) -> bool:
     if isinstance(live, float):
-        return bool(live.hex() == rebuilt.hex())  # tells -0.0 from 0.0, and nan is nan
+        return bool(live.hex() == rebuilt.hex())  # -0.0 is not 0.0, and nan is nan
     if isinstance(live, Decimal):
         return str(live) == str(rebuilt)
     if isinstance(live, (dt.datetime, dt.time)):
         return _moment(live) == _moment(rebuilt)
     try:
         return bool(live == rebuilt)
-    except Exception:  # noqa: BLE001 - an array's comparison, say, has no one truth: not the same
+    except Exception:  # noqa: BLE001 - such as an array's, whose comparison has no single truth value
         return False
 
 
 def _moment(value: Any) -> tuple[Any, ...]:
-    """All of a date and time: pydantic's own fixed offsets are those of the standard library."""
+    """The parts of a date and time; pydantic's fixed offsets count as the standard library's."""
     tz = value.tzinfo
     zone = tz.utcoffset(None) if isinstance(tz, (dt.timezone, TzInfo)) else getattr(tz, "key", tz)
     return value.replace(tzinfo=None), value.fold, zone
@@ -125,13 +125,13 @@ def _in_model(live: BaseModel, rebuilt: BaseModel, place: Place) -> Difference |
         and not live.__pydantic_extra__
         and not rebuilt.__pydantic_extra__
     ):
-        return None  # most messages: told in one step
+        return None  # most messages: compared in one step
     for name in _saved_fields(type(live)):
         value, other = mine.get(name), theirs.get(name)
         if value is other or (
             (kind := type(value)) in _BY_EQUALITY and kind is type(other) and value == other
         ):
-            continue  # as _difference would tell, without the call
+            continue  # as in _difference, without the call
         if found := _difference(value, other, (place, name)):
             return found
     if live.__pydantic_extra__ or rebuilt.__pydantic_extra__:
@@ -140,7 +140,7 @@ def _in_model(live: BaseModel, rebuilt: BaseModel, place: Place) -> Difference |
 
 
 def _in_dataclass(live: Any, rebuilt: Any, place: Place) -> Difference | None:
-    """Field by field: its own comparison may leave fields out, or all of them."""
+    """Compare field by field: the comparison of the class itself may skip fields."""
     for field in fields(live):
         value, other = getattr(live, field.name, None), getattr(rebuilt, field.name, None)
         if value is not other and (found := _difference(value, other, (place, field.name))):
@@ -161,8 +161,8 @@ def _in_mapping(
 ) -> Difference | None:
     for (key, value), (other_key, other) in zip(live.items(), rebuilt.items(), strict=False):
         if key is not other_key and _difference(key, other_key, (place, key)):
-            told = f"the key {_show(key)} would come back as {_show(other_key)}"
-            return Difference(_path((place, key)), told)
+            reason = f"the key {_show(key)} would come back as {_show(other_key)}"
+            return Difference(_path((place, key)), reason)
         if value is not other and (found := _difference(value, other, (place, key))):
             return found
     return _in_size(live, rebuilt, place)
@@ -182,27 +182,27 @@ def _in_list(live: Sequence[Any], rebuilt: Sequence[Any], place: Place) -> Diffe
 
 
 def _in_memory(live: Memory[Any], rebuilt: Memory[Any], place: Place) -> Difference | None:
-    """What is live of it: items that were not touched are as they were."""
-    others = dict(rebuilt._lazy.live())  # perhaps more: a validator may have touched them
+    """Compare the live items: all others are unchanged."""
+    others = dict(rebuilt._lazy.live())  # perhaps more: a validator may have touched some
     for index, value in live._lazy.live():
         other = others.get(index, _ABSENT)
         if other is _ABSENT:
-            continue  # touched by somebody since it was dumped; or it is shorter, as told below
+            continue  # touched since the dump; or missing, which the size shows
         if value is not other and (found := _difference(value, other, (place, index))):
             return found
     return _in_size(live, rebuilt, place)
 
 
 def _in_set(live: AbstractSet[Any], rebuilt: AbstractSet[Any], place: Place) -> Difference | None:
-    """Sets have no order to walk in; pair members by their bytes, then compare the pairs."""
+    """Compare sets, which have no order, by pairing members with equal encodings."""
     others = {encode(member): member for member in rebuilt}
     for member in live:
         other = others.get(encode(member), _ABSENT)
         if other is _ABSENT:
             return Difference(_path(place), f"the member {_show(member)} would be lost")
         if _difference(member, other, place):
-            told = f"the member {_show(member)} would come back as {_show(other)}"
-            return Difference(_path(place), told)
+            reason = f"the member {_show(member)} would come back as {_show(other)}"
+            return Difference(_path(place), reason)
     return _in_size(live, rebuilt, place)
 
 
@@ -220,18 +220,21 @@ def _path(place: Place) -> list[object]:
     return keys[::-1]
 
 
-def _told(live: object, rebuilt: object, place: Place) -> Difference:
+def _mismatch(live: object, rebuilt: object, place: Place) -> Difference:
+    if isinstance(live, (Secret, SecretBytes, SecretStr)):  # its repr would not show a difference
+        reason = f"a {type(live).__name__} cannot be saved; declare its field with exclude=True"
+        return Difference(_path(place), reason)
     reason = f"{_show(live)} would come back as {_show(rebuilt)}"
     if isinstance(live, BaseModel):
-        reason += f"; declare {type(live).__name__} where it stands"
+        reason += f"; declare {type(live).__name__} in the annotation"
     return Difference(_path(place), reason)
 
 
 def _show(value: object) -> str:
-    """Type and value, the value short: it may be long, and it may be secret only in full."""
+    """Type and value, the value cut short: it may be long, or a secret."""
     try:
         shown = repr(value)
-    except Exception as exc:  # noqa: BLE001 - only to tell of it: an int of 4,300 digits, say
+    except Exception as exc:  # noqa: BLE001 - any error, such as of an int with 4,300 digits
         shown = f"(whose repr fails: {exc})"
     return f"{type(value).__name__} {shown if len(shown) <= 40 else shown[:39] + '…'}"
 
@@ -242,7 +245,7 @@ def _show(value: object) -> str:
 def unencodable(live: Any, *path: object, above: tuple[object, ...] = ()) -> Difference | None:
     """Return the innermost value that cannot be encoded, or None when all can.
 
-    Slow and only for telling: it is called once encoding the whole has failed.
+    Slow: called only once encoding the whole has failed, for the error.
 
     Args:
         path: the keys that lead to the value.
@@ -255,7 +258,7 @@ def unencodable(live: Any, *path: object, above: tuple[object, ...] = ()) -> Dif
             decode(encode(live.model_dump(round_trip=True, by_alias=False, warnings=False)))
         else:
             decode(encode(live))
-    except Exception as exc:  # noqa: BLE001 - a value's own serializers may raise anything; it is told
+    except Exception as exc:  # noqa: BLE001 - a value's own serializers may raise anything
         if len(path) < _DEEPEST:
             if found := _unencodable_key(live, path):
                 return found
@@ -270,7 +273,7 @@ _DEEPEST = 64
 
 
 def _unencodable_key(live: Any, path: tuple[object, ...]) -> Difference | None:
-    """The first key or member that has no plain form, or one that could not be a key or member."""
+    """The first key or member without a plain form, or with an unhashable one."""
     for key in live if isinstance(live, (Mapping, AbstractSet)) else ():
         try:
             hash(decode(encode(key)))
@@ -291,7 +294,7 @@ def _children(value: Any) -> Iterable[tuple[object, Any]]:
     if isinstance(value, BaseModel):
         saved = [(name, value.__dict__.get(name)) for name in _saved_fields(type(value))]
         saved += (value.__pydantic_extra__ or {}).items()
-        # A Memory is fine in a field that declares it: it is the last to be suspected.
+        # A Memory can be saved in a field that declares it, so it is checked last.
         memories = [(name, item) for name, item in saved if isinstance(item, Memory)]
         return [
             *(

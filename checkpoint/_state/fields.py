@@ -1,7 +1,7 @@
-"""The fields of a model, flattened to ``path -> type``, and what changed between two of them.
+"""The fields of a model, flattened to ``path -> type``, and the changes between two models.
 
-A model's fingerprint covers these, so a difference can be told in words: ``memory[].text: str was
-removed``. They follow the data, not the code: renaming or moving a nested class changes nothing,
+A model's fingerprint covers these, so an error can name a change: ``memory[].text: str was
+removed``. They describe the data, not the code: renaming or moving a nested class changes nothing,
 renaming a field does.
 """
 
@@ -36,7 +36,7 @@ def describe(model: type[BaseModel]) -> dict[str, str]:
 
 
 def memory_paths(model: type[BaseModel], above: tuple[type, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The fields annotated ``Memory``, in the model and in models that are its fields.
+    """The paths of fields annotated ``Memory``, in the model and in models nested in it.
 
     Example:
         >>> from checkpoint import AgentState
@@ -57,7 +57,7 @@ def memory_paths(model: type[BaseModel], above: tuple[type, ...] = ()) -> Iterat
 
 
 def is_plain_field(model: type[BaseModel], path: tuple[str, ...]) -> bool:
-    """Whether nothing but fields leads to a memory: no code that sees its items before it is built.
+    """Whether no code sees the items of a memory before it is built.
 
     Such code is a validator that runs before, around or instead of pydantic's own, or a union, of
     which pydantic tries each arm.
@@ -98,10 +98,10 @@ class _Description:
         return self._fields
 
     def _class(self, annotation: object, cls: type, path: str) -> str:
-        """Describe a class under a path; one that contains itself, under one path only."""
+        """Describe a class under a path; one that contains itself, only once."""
         if there := self._described(annotation, cls, path):
             return there
-        # By name: the order in which fields are declared changes nothing.
+        # By name, so that the order of declaration does not matter.
         for name, member, has_default in sorted(_members(cls), key=lambda member: member[0]):
             at = f"{path}.{name}" if path else name
             self._fields[at] = ""  # keeps the parent before its children
@@ -110,7 +110,7 @@ class _Description:
         return f"object[{self._join(arguments, path)}]" if arguments else "object"
 
     def _described(self, annotation: object, cls: type, path: str) -> str | None:
-        """Where a class that contains itself is described already; None if it is to be here."""
+        """A reference to a class that contains itself; None if it is not described yet."""
         if annotation in self._recursive:
             return f"same as {self._recursive[annotation] or 'the whole'}"
         if cls in _classes_inside(cls, set()):
@@ -118,7 +118,7 @@ class _Description:
         return None
 
     def _type(self, annotation: Any, path: str) -> str:
-        """The text of a type; what is inside of it goes under longer paths."""
+        """The text of a type; its members are described under longer paths."""
         annotation = _unwrapped(annotation)
         origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
         if annotation is None or annotation is type(None):
@@ -166,7 +166,7 @@ class _Description:
 
 
 def _unwrapped(annotation: Any) -> Any:
-    """What an annotation says about data: without Annotated, NewType and names for types."""
+    """An annotation without wrappers such as Annotated, NewType and type aliases."""
     while True:
         if hasattr(annotation, "__value__"):  # type Name = ...
             annotation = annotation.__value__
@@ -183,7 +183,7 @@ def _unwrapped(annotation: Any) -> Any:
 
 
 def _is_deep(annotation: Any) -> bool:
-    """Whether a type puts something under a path of its own."""
+    """Whether a type has members to describe under longer paths."""
     inside = typing.get_args(annotation)
     if typing.get_origin(annotation) is typing.Literal:
         return False
@@ -193,7 +193,7 @@ def _is_deep(annotation: Any) -> bool:
 
 
 def _classes_inside(annotation: Any, found: set[type]) -> set[type]:
-    """All classes of fields that stand anywhere inside of a type."""
+    """All classes with fields anywhere in a type."""
     cls = typing.get_origin(annotation) or annotation
     inside = [a for a in typing.get_args(annotation) if not isinstance(a, (str, int, Enum))]
     if isinstance(cls, type) and (_has_members(cls) or issubclass(cls, RootModel)):
@@ -215,7 +215,7 @@ def _name(cls: type) -> str:
 
 
 def _members(cls: type) -> list[tuple[str, Any, bool]]:
-    """Name, annotation and whether it has a default, for each saved field of a class of fields."""
+    """The saved fields of a class: name, annotation and whether there is a default."""
     if issubclass(cls, BaseModel):
         return [
             (name, field.annotation, not field.is_required())
@@ -257,7 +257,7 @@ def _has_members(cls: type) -> bool:
 
 
 def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """What was removed, added and changed, a line each.
+    """List the fields that were removed, added and changed, one line each.
 
     Example:
         >>> changes({"text": "str"}, {"text": "int", "role": "str="})
@@ -279,9 +279,9 @@ def _show(entry: str) -> str:
 
 
 def only_adds_defaults(old: Mapping[str, str], new: Mapping[str, str]) -> bool:
-    """Whether data of the old fields fits the new: whether all that is new has a default.
+    """Whether data of the old fields fits the new ones: each new field has a default.
 
-    Whether a field that was there has a default makes no difference: it was saved all the same.
+    Defaults of old fields make no difference: their values were saved.
     """
     if any(
         path not in new or entry.rstrip("=") != new[path].rstrip("=") for path, entry in old.items()

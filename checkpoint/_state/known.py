@@ -1,7 +1,7 @@
-"""What a checkpointer knows of stored items: which are valid, and those that states may share.
+"""Known items: stored items that were found valid, and immutable ones that states share.
 
-An item that cannot be changed is built once from its bytes and shared between all states that have
-it. Any other is built for each state that touches it; here is noted only that it is valid.
+An immutable item is built once from its bytes and shared by all states that have it. A mutable one
+is built for each state that touches it; of these, only the validity is noted here.
 """
 
 from __future__ import annotations
@@ -22,30 +22,29 @@ _SHARED_SIZE = 600  # bytes of a built item, besides twice its encoding
 
 
 class KnownItems:
-    """What is known of the items of one memory field, by their encoding (of a page, by its id).
+    """The known items of one memory field, by encoding; the valid runs of pages, by their keys.
 
-    The entries that were used least recently are dropped, half of them at once: what is here can
-    always be found out again.
+    The least recently used entries are dropped, half of them at once: all can be rebuilt.
 
     Args:
-        max_bytes: limit for what is kept, about.
+        max_bytes: approximate limit for the entries.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._most = max_bytes // 2  # of each generation
         self.keeps_nothing = max_bytes < 2
         self.size = 0
-        """Bytes of what is kept, about."""
-        self._late = 0  # of those, the bytes of the generation that is filled
+        """Approximate bytes of the entries."""
+        self._late = 0  # bytes of the newer generation
         self._valid: set[bytes] = set()
         self._older_valid: set[bytes] = set()
         self.shared: dict[bytes, Any] = {}
-        """Items to share, by their encoding: those of late, which are by far the most asked for."""
+        """Items to share, by encoding: the newer generation, by far the most requested."""
         self._older_shared: dict[bytes, Any] = {}
         self._lock = Lock()
 
     def get(self, encoded: bytes, default: Any) -> Any:
-        """The item to share that has this encoding."""
+        """The item to share with this encoding."""
         found = self.shared.get(encoded, default)
         if found is default:
             found = self._older_shared.get(encoded, default)
@@ -54,7 +53,7 @@ class KnownItems:
         return found
 
     def are_valid(self, encoded: Collection[bytes]) -> bool:
-        """Whether all these were found valid."""
+        """Whether all of these were found valid."""
         if self._valid.issuperset(encoded):
             return True
         older = [each for each in encoded if each not in self._valid]
@@ -70,9 +69,9 @@ class KnownItems:
             self._valid.update(encoded)
 
     def share_if_immutable(self, encoded: Sequence[bytes], items: Sequence[Any]) -> None:
-        """Keep the items that were built from these, but for those that can be changed."""
+        """Keep the immutable ones among the items that were built from these."""
         if not any(map(may_be_immutable, set(map(type, items)))):
-            return  # as most are, if any
+            return
         for each, item in zip(encoded, items, strict=True):
             if is_immutable(item):
                 self._share(each, item)
@@ -82,7 +81,7 @@ class KnownItems:
             self.shared[encoded] = item
 
     def _has_room(self, size: int) -> bool:
-        """Make room for so many bytes, if there can be."""
+        """Make room for ``size`` bytes; False if they exceed a generation."""
         if size > self._most:
             return False
         with self._lock:
@@ -95,7 +94,7 @@ class KnownItems:
         return True
 
 
-# --- what cannot be changed ----------------------------------------------------------------------
+# --- immutable values ----------------------------------------------------------------------------
 
 IMMUTABLE = frozenset(
     {
@@ -114,15 +113,15 @@ IMMUTABLE = frozenset(
         dt.timedelta,
     }
 )
-"""Types of values that cannot be changed."""
+"""Types whose values are immutable."""
 
 
 def is_immutable(value: object) -> bool:
-    """Whether a value cannot be changed, and nothing inside of it.
+    """Whether a value is immutable, with all its contents.
 
-    Of models, those that are declared ``frozen=True`` and have nothing but their fields: private
-    attributes, cached properties, extra fields and slots can be changed in a frozen model too, and
-    excluded fields are not stored.
+    A model must be declared ``frozen=True`` and have only its fields: private attributes, cached
+    properties, extra fields and slots can be changed in a frozen model too, and excluded fields are
+    not stored.
 
     Example:
         >>> is_immutable(("a", 1)), is_immutable(("a", [1]))
@@ -145,7 +144,7 @@ def is_immutable(value: object) -> bool:
 
 @lru_cache(maxsize=1024)
 def may_be_immutable(kind: type) -> bool:
-    """Whether there are values of a type that cannot be changed, if what is inside cannot be."""
+    """Whether values of a type are immutable if their contents are."""
     if not issubclass(kind, BaseModel):
         return kind in IMMUTABLE or kind in (tuple, frozenset) or issubclass(kind, Enum)
     if not kind.model_config.get("frozen"):

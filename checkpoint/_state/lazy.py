@@ -1,9 +1,9 @@
-"""The items of a memory: those that are live, and those that are still what was stored.
+"""Lazy items: the live items of a memory, and stored ones that are built when they are touched.
 
 A memory is a sequence of pieces: lists of live items, and spans of positions in the list as it was
-stored last, of which the encoded items are kept. An item of a span is decoded and built when it is
-touched. One that was not touched needs no building, no comparison and no encoding when it is saved:
-its bytes are what they were. Replacing, deleting and inserting need no item.
+last stored, whose encoded items are kept. An item of a span is decoded and built when it is
+touched. An untouched one needs no building, comparison or encoding when it is saved: its bytes are
+unchanged. Replacing, deleting and inserting load no items.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from checkpoint._state.spans import (
 from checkpoint._state.stamp import Stamp, changed, stamps
 
 _ABSENT: Any = object()
-_MANY = 64  # pieces, from which on all items are built: edits cost less then
+_MANY = 64  # pieces; with more, all items are built, which makes edits cheaper
 
 
 class Undecodable(Exception):
-    """A stored item is no document. Not a ``ValueError``: pydantic would catch that."""
+    """A stored item is not a document. Not a ``ValueError``: pydantic would catch that."""
 
     def __init__(self, reason: DecodeError, path: tuple[str, ...]) -> None:
         super().__init__(reason)
@@ -44,18 +44,18 @@ class Undecodable(Exception):
 
 
 Validate = Callable[[list[Any], int], list[Any]]
-"""Makes live items of decoded ones, given the place of the first in the whole list."""
+"""Builds live items from decoded ones, given the place of the first in the whole list."""
 
 
 class LazyItems(Pieces):
-    """See the module.
+    """The pieces of a memory.
 
     Args:
         pieces: live items, and spans of ``origin``.
-        origin: the list as it was stored last.
-        loader: where its items come from; None where there are no spans.
-        validate: None where there are no spans.
-        item_type: what it makes items of.
+        origin: the list as it was last stored; None without spans.
+        loader: loads the pages of ``origin``; None without spans.
+        validate: builds the items of spans; None without spans.
+        item_type: the declared type of the items.
     """
 
     __slots__ = (
@@ -80,14 +80,14 @@ class LazyItems(Pieces):
         self.loader = loader
         self.validate = validate
         self.item_type = item_type
-        self.built: dict[int, Any] = {}  # items of spans that were touched, by position
-        self.stamps: dict[int, Stamp] = {}  # of these, as they were built or saved last
+        self.built: dict[int, Any] = {}  # touched items of spans, by position
+        self.stamps: dict[int, Stamp] = {}  # of these items, when last built or saved
 
     def copy(self, each: Callable[[list[Any], int], list[Any]]) -> LazyItems:
-        """Another.
+        """A copy.
 
         Args:
-            each: makes of live items, of which the first is at a place, those of the copy.
+            each: copies live items, given the place of the first.
         """
         with self.lock:
             pieces: list[Piece] = []
@@ -102,11 +102,11 @@ class LazyItems(Pieces):
                 else:
                     pieces.append(each(piece, at))
                 at += len(piece)
-            made = LazyItems(pieces, self.origin, self.loader, self.validate, self.item_type)
-            made.built = built
-            return made
+            other = LazyItems(pieces, self.origin, self.loader, self.validate, self.item_type)
+            other.built = built
+            return other
 
-    # --- looking ---------------------------------------------------------------------------------
+    # --- reading ---------------------------------------------------------------------------------
 
     def item(self, place: int) -> Any:
         """The item at a place."""
@@ -125,7 +125,7 @@ class LazyItems(Pieces):
         """The items from ``start`` up to ``stop``.
 
         Args:
-            keep: somebody may change them: those that can be changed are the memory's from now on.
+            keep: the caller may change them, so the memory keeps the mutable ones.
         """
         with self.lock:
             self.load(start, stop)
@@ -139,7 +139,7 @@ class LazyItems(Pieces):
             return found
 
     def _items(self, first: int, last: int, place: int, *, keep: bool) -> list[Any]:
-        """The items at positions of the stored list, the first of which is at ``place``."""
+        """The items at positions of the stored list; the first is at ``place`` in the memory."""
         origin, loader = self._stored
         encoded = origin.items(first, last, loader.pages)
         known = loader.known
@@ -165,7 +165,7 @@ class LazyItems(Pieces):
         return found
 
     def live(self) -> list[tuple[int, Any]]:
-        """The items that are live, those that were built of stored ones too, with their places."""
+        """The live items, including those built from stored ones, with their places."""
         with self.lock:
             found: list[tuple[int, Any]] = []
             at = 0
@@ -179,7 +179,7 @@ class LazyItems(Pieces):
             return found
 
     def in_parts(self) -> Iterator[list[Any]]:
-        """All items, not to be changed, those first that are loaded."""
+        """All items, not to be changed, the loaded ones first."""
         with self.lock:
             ends = list(accumulate(map(len, self.pieces), initial=0))
             parts = [
@@ -190,7 +190,7 @@ class LazyItems(Pieces):
             yield self.get(start, stop, keep=False)
 
     def size_left(self) -> int:
-        """Encoded bytes of the items that are loaded and were not touched."""
+        """Encoded bytes of the items that are loaded and untouched."""
         if self.origin is None or self.loader is None:
             return 0
         size = 0
@@ -210,10 +210,10 @@ class LazyItems(Pieces):
     # --- loading ---------------------------------------------------------------------------------
 
     def load(self, start: int, stop: int) -> None:
-        """Fetch the encoded items that were not fetched yet.
+        """Fetch the encoded items that are not loaded yet.
 
         Raises:
-            NotLoaded: this is asynchronous code.
+            NotLoaded: in asynchronous code.
         """
         with self.lock:
             if (missing := self._missing(start, stop)) is None:
@@ -226,9 +226,9 @@ class LazyItems(Pieces):
             self.mark_loaded(start, stop)
 
     async def load_async(self, start: int, stop: int) -> None:
-        """:meth:`load`, in asynchronous code; the items are validated."""
+        """:meth:`load` for asynchronous code; also validates the items."""
         while missing := self._missing(start, stop):
-            _, loader = self._stored  # another one after each save
+            _, loader = self._stored  # each save replaces it
             fetching = loader.fetch(missing, loader.pages)
             if hasattr(fetching, "__await__"):
                 await fetching
@@ -242,7 +242,7 @@ class LazyItems(Pieces):
             self.mark_loaded(start, stop)
 
     def _missing(self, start: int, stop: int) -> list[PageRef] | None:
-        """The pages to fetch for items; None where all of them are loaded."""
+        """The pages to fetch for a range of items; None if all items are loaded."""
         spans = [
             piece[low:high]
             for piece, low, high in self.parts(start, stop)
@@ -258,25 +258,25 @@ class LazyItems(Pieces):
 
     @property
     def _stored(self) -> tuple[ItemList, PageLoader]:
-        """What spans are of, and where it comes from."""
+        """The list that spans refer to, and its loader."""
         assert self.origin is not None
         assert self.loader is not None
         return self.origin, self.loader
 
     def _build(self, encoded: list[bytes], place: int) -> list[Any]:
-        """The live items of these, the first of which is at ``place``."""
+        """Build live items from encoded ones, the first of which is at ``place``."""
         assert self.validate is not None
         with self._stored[1].errors():
             return self.validate(decode(array(encoded)), place)
 
     def check(self, first: int, last: int, place: int) -> None:
-        """Validate the items at positions of the stored list, but for those known to be valid.
+        """Validate the items at positions of the stored list, except those known to be valid.
 
         Args:
             place: where the first of them is in the memory.
 
         Raises:
-            ValidationError, DecodeError: one does not fit, or is no document.
+            ValidationError, DecodeError: an item does not fit, or is not a document.
         """
         assert self.validate is not None
         origin, loader = self._stored
@@ -301,7 +301,7 @@ class LazyItems(Pieces):
     # --- changing --------------------------------------------------------------------------------
 
     def replace(self, start: int, stop: int, items: list[Any]) -> None:
-        """Put items in the place of those from ``start`` up to ``stop``; nothing is built."""
+        """Replace the items from ``start`` up to ``stop``, without building them."""
         with self.lock:
             self.edits += 1
             at = 0
@@ -326,13 +326,13 @@ class LazyItems(Pieces):
     # --- saving ----------------------------------------------------------------------------------
 
     def is_of(self, key: SessionKey, saved: ItemList | None) -> bool:
-        """Whether all spans are of this session, and of this list as it was saved last."""
+        """Whether all spans refer to this list, as this session last saved it."""
         return (
             self.origin is saved and self.loader is not None and self.loader.key == key
         ) or not any(isinstance(piece, Span) for piece in self.pieces)
 
     def dumped(self, dump: Callable[[list[Any]], list[bytes]]) -> NewItems:
-        """The items as they are to be saved."""
+        """The items for a save: encoded, and ranges of unchanged ones."""
         with self.lock:
             pieces: list[range | list[bytes]] = []
             moved: list[tuple[Span, int]] = []
@@ -359,8 +359,8 @@ class LazyItems(Pieces):
     def _changed(self, span: Span, now: dict[int, Stamp]) -> list[int]:
         """The positions of a span whose items may have been changed; ``now`` gets their stamps.
 
-        The stamp is made before the item is dumped: what another thread changes in between is then
-        a change at the next save too.
+        The stamp is made before the item is dumped, so that a change by another thread in between
+        is found by the next save.
         """
         touched = self._touched(span)
         items = [self.built[at] for at in touched]
@@ -372,18 +372,18 @@ class LazyItems(Pieces):
         return [touched[at] for at in found]
 
     def saved(self, new: NewItems, origin: ItemList, loader: PageLoader) -> None:
-        """What was left alone since a save was planned is from now on a span of the saved list.
+        """Turn items that are unchanged since a save was planned into spans of the saved list.
 
-        Live items that were saved are kept only if they can be changed.
+        Live items that were saved are kept only if they are mutable.
 
         Args:
-            new: what was saved; items may have been touched or changed since.
+            new: the saved items; they may have been touched or changed since.
             origin: the list as it was saved.
-            loader: where its items come from.
+            loader: loads the pages of ``origin``.
         """
         with self.lock:
             if self.origin is not new.origin:
-                return  # it is at a later save
+                return  # a later save came first
             edits, moved, dumped, now, lists = new.taken
             fresh_stamps = iter(lists)
             starts = [span.start for span, _ in moved]
@@ -394,7 +394,7 @@ class LazyItems(Pieces):
                 if type(item) in kinds and dumped.get(position) is item and is_immutable(item):
                     continue
                 for span, by in moved[max(bisect(starts, position) - 1, 0) :][:1]:
-                    if span.start <= position < span.stop:  # else it was deleted before
+                    if span.start <= position < span.stop:  # else it was deleted
                         built[position + by] = item
                         if dumped.get(position) is item:
                             kept[position + by] = now.get(position)
@@ -419,7 +419,7 @@ class LazyItems(Pieces):
 
 
 def _moved(piece: Span, moved: list[tuple[Span, int]], starts: list[int]) -> Iterator[Span]:
-    """A span as it is in the saved list: several, where what was between them was deleted."""
+    """A span's positions in the saved list: several spans if items between them were deleted."""
     for span, by in moved[max(bisect(starts, piece.start) - 1, 0) :]:
         low, high = max(piece.start, span.start), min(piece.stop, span.stop)
         if span.start >= piece.stop:
@@ -429,11 +429,11 @@ def _moved(piece: Span, moved: list[tuple[Span, int]], starts: list[int]) -> Ite
 
 
 def built(new: NewItems, validate: Validate, item_type: object) -> LazyItems:
-    """The items of a list that was stored, or is to be; those that were fetched are validated.
+    """Build the items of a list that was or will be stored, and validate the fetched ones.
 
     Raises:
-        ValidationError: one does not fit.
-        Undecodable: one is no document.
+        ValidationError: an item does not fit.
+        Undecodable: an item is not a document.
     """
     lazy = LazyItems([], new.origin, new.loader, validate, item_type)
     start, place = new.start, 0

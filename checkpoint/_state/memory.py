@@ -18,18 +18,18 @@ from checkpoint._state.lazy import LazyItems, built
 
 T = TypeVar("T")
 
-_CHUNK = 512  # items that are built at once by an iteration
+_CHUNK = 512  # items that an iteration builds at once
 
 MEMORY = "checkpoint.Memory"
-"""Marks the core schema of a memory as made here, in its metadata."""
+"""Metadata key that marks the core schema of a memory."""
 
 
 class Dump(NamedTuple):
-    """In the context of a dump under this class: the state is to be saved, not for a caller.
+    """A dump for a save; the context of the dump has it under this class.
 
     Attributes:
-        key: the session it is saved to.
-        saved: by the id of each memory that is a field, the list that it was saved as last.
+        key: the session that the state is saved to.
+        saved: for each memory in a field, by its ``id()``, the list as it was last saved.
         pack: encodes an item.
     """
 
@@ -41,16 +41,16 @@ class Dump(NamedTuple):
 class Memory(MutableSequence[T]):
     """A typed list of memory items, for a field of a state.
 
-    It behaves, compares and dumps as a list. Use it for what grows with the session (messages,
-    events): an item of a restored memory is built when it is touched, and one that was not touched
-    costs nothing when the state is saved. Items of a model declared ``frozen=True``, with fields
-    that cannot be changed either, are built once and shared by all states, and cost nothing when
-    they were touched. A field annotated ``list[T]`` works too; all of it is built each time.
+    It behaves, compares and dumps like a list. Use it for lists that grow with the session
+    (messages, events): an item of a restored memory is built when it is touched, and an untouched
+    one costs nothing when the state is saved. Items of a model declared ``frozen=True``, with
+    immutable fields, are built once and shared by all states, and cost nothing even if touched. A
+    field annotated ``list[T]`` works too, but is built in full each time.
 
-    Restored with ``window=``, it is the whole list all the same: its length and its end are there,
-    older items come from the store when they are looked at. In asynchronous code they have to be
-    asked for: ``await memory.load(start, stop)``. What is not loaded can still be replaced,
-    deleted and inserted before, and saving loads nothing.
+    Restored with ``window=``, it is still the whole list: its length is known, its end is loaded,
+    and older items come from the store when accessed. In asynchronous code, load them first:
+    ``await memory.load(start, stop)``. Items that are not loaded can still be replaced or deleted,
+    others can be inserted between them, and saving loads nothing.
 
     Args:
         items: the first items, in order.
@@ -79,12 +79,12 @@ class Memory(MutableSequence[T]):
         """Load items of a memory restored with ``window=``, in asynchronous code.
 
         Args:
-            start, stop: which, as in a slice: ``load(-200)`` loads the last 200; all by default.
+            start, stop: the range, as in a slice: ``load(-200)`` loads the last 200. Default: all.
 
         Raises:
-            RevisionPruned: a retention rule removed them since the memory was restored.
-            InvalidState: one does not fit the model.
-            Damaged: their page is missing, or is not what was written.
+            RevisionPruned: a retention rule removed the items since the memory was restored.
+            InvalidState: an item does not fit the model.
+            Damaged: a page is missing, or was changed in the store.
 
         Example:
             >>> import asyncio
@@ -93,7 +93,7 @@ class Memory(MutableSequence[T]):
         first, last, _ = slice(start, stop).indices(len(self))
         await self._lazy.load_async(first, max(first, last))
 
-    # The five that MutableSequence builds the rest of a list's methods on …
+    # The five methods from which MutableSequence derives the others.
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> T: ...
@@ -135,7 +135,7 @@ class Memory(MutableSequence[T]):
         at, _, _ = slice(as_index(index), None).indices(len(self))
         self._lazy.replace(at, at, [value])
 
-    # … and what a list has beyond them, or does faster.
+    # Other methods of a list, and those that are faster here.
 
     def append(self, value: T) -> None:
         """Add an item at the end."""
@@ -151,7 +151,7 @@ class Memory(MutableSequence[T]):
                 yield item
                 at += 1
                 if edits != lazy.edits:
-                    break  # go on from this place of what it is now, as a list does
+                    break  # continue at this place of the edited list, as a list does
 
     def __reversed__(self) -> Iterator[T]:
         self._lazy.load(0, len(self))  # all of them at once
@@ -260,7 +260,7 @@ class Memory(MutableSequence[T]):
         if isinstance(value, NewItems):
             return cls._of(built(value, _numbered(validate), item_type))
         if isinstance(value, Memory):
-            if value._lazy.item_type == item_type:  # else what was not touched is no such item
+            if value._lazy.item_type == item_type:  # else untouched items have another type
                 return cls._of(value._lazy.copy(_numbered(validate)))
             value = value.copy()
         return cls._of(LazyItems([validate(value)], item_type=item_type))
@@ -305,10 +305,10 @@ def _seen(items: Memory[T] | list[T]) -> list[T]:
 
 
 def _place(index: SupportsIndex | slice, length: int) -> tuple[int, int] | None:
-    """The items that an index or a slice means; None for a slice with steps.
+    """The range of items that an index or a slice selects; None for a slice with steps.
 
     Raises:
-        IndexError: there is no such item.
+        IndexError: the index is out of range.
     """
     if isinstance(index, slice):
         start, stop, step = index.indices(length)
@@ -320,9 +320,9 @@ def _place(index: SupportsIndex | slice, length: int) -> tuple[int, int] | None:
 
 
 def _numbered(validate: Callable[[Any], list[Any]]) -> Callable[[list[Any], int], list[Any]]:
-    """A validator of some items that names them by their place in the whole list.
+    """A validator of some items, whose errors name their places in the whole list.
 
-    pydantic's own refuses to be entered by a second thread while it is in the code of a model.
+    It takes a lock: pydantic's validator refuses a second thread while it runs a model's code.
     """
     lock = RLock()
 

@@ -1,4 +1,4 @@
-"""Where the stored items of a memory come from."""
+"""Page loader: loads the pages of a memory's stored items."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from checkpoint.errors import CheckpointError, Damaged, InvalidState, NotLoaded
 
 
 class PageLoader(NamedTuple):
-    """Where a session's stored items come from.
+    """Loads the pages of a session's stored items.
 
     Attributes:
-        key, revision: what was restored.
-        pages: those at hand, by id.
-        fetch: fetches pages into ``pages``; asynchronous code has to await what it returns.
-        path: where the memory is in the state.
-        known: what is known of the items of this field.
+        key, revision: the restored revision.
+        pages: the loaded pages, by id.
+        fetch: fetches pages into ``pages``; in asynchronous code, returns an awaitable.
+        path: path of the memory in the state.
+        known: the known items of the memory.
     """
 
     key: SessionKey
@@ -35,16 +35,16 @@ class PageLoader(NamedTuple):
     known: KnownItems = KnownItems(0)
 
     def of(self, path: tuple[str, ...], known: KnownItems | None = None) -> PageLoader:
-        """The same for a memory; nothing is known of its items, or what is to be kept."""
+        """The loader of a memory; ``known`` defaults to this loader's."""
         return PageLoader(
             self.key, self.revision, self.pages, self.fetch, path, known or self.known
         )
 
     def get(self, refs: Sequence[PageRef], advice: str) -> None:
-        """Have pages at hand.
+        """Load the pages that are missing.
 
         Raises:
-            NotLoaded: this is asynchronous code.
+            NotLoaded: in asynchronous code; ``advice`` is its text.
         """
         missing = [ref for ref in refs if ref.id not in self.pages]
         if missing:
@@ -55,11 +55,11 @@ class PageLoader(NamedTuple):
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Raise what is wrong with a stored item as what it is, with its place.
+        """Translate errors of stored items, and add the session, revision and path.
 
         Raises:
-            InvalidState: the model's own validation refuses one.
-            Damaged: one is no document.
+            InvalidState: the model's validation refuses an item.
+            Damaged: an item is not a document.
         """
         place, path = (self.key, self.revision), format_path(self.path)
         try:
@@ -77,6 +77,6 @@ class PageLoader(NamedTuple):
             raise Damaged(reason).at(*place, path=path) from exc
         except CheckpointError:
             raise
-        except Exception as exc:  # a validator of the model's own may raise anything
+        except Exception as exc:  # the model's validators may raise anything
             reason = f"a validator failed: {type(exc).__name__}: {exc}"
             raise InvalidState(reason).at(*place, path=path) from exc

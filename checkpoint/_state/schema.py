@@ -1,4 +1,4 @@
-"""What a state is an instance of: its name, version, fingerprint, and how it becomes a document."""
+"""Schemas: name, version and fingerprint of a type of state; states to documents and back."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ class Schema(Protocol, Generic[S]):
     id: SchemaId
     fields: dict[str, str]
     memories: tuple[Path, ...]
-    """Where in a document the fields annotated ``Memory`` are."""
+    """Paths of the fields annotated ``Memory``."""
     eager: frozenset[Path]
     """Those of them that the model's own code sees, or a union tries, before they are built."""
 
     def dump(self, state: S, key: SessionKey, saved: Any) -> Any:
-        """The state as a document; may still hold values that only the codec makes plain.
+        """The state as a document; may still contain values that only the codec makes plain.
 
         Args:
-            key: the session it is to be saved to.
+            key: the session that it will be saved to.
             saved: the document that the state came from. Memories are dumped as ``NewItems``.
         """
 
@@ -61,17 +61,17 @@ class Schema(Protocol, Generic[S]):
         """A new state. Raises InvalidState, with the path, when the document does not fit."""
 
     def new(self) -> S:
-        """The state of a session that has none yet."""
+        """The state of a new session."""
 
     def items_of(self, state: S) -> list[tuple[Path, LazyItems]]:
         """The memories of a state, and their paths."""
 
     def is_exact(self, dumped: Any) -> bool:
-        """Whether a dump is sure to come back as the state; False if that has to be tried."""
+        """Whether a dump is certain to come back as the state; False if that must be proved."""
 
 
 class DictState(dict[str, Any]):
-    """The state of a session without a model: a dict that can remember where it came from."""
+    """The state of a session without a model: a dict whose lineage can be tracked."""
 
     __slots__ = ("__weakref__",)
 
@@ -87,8 +87,8 @@ class DictSchema:
     def dump(self, state: dict[str, Any], key: SessionKey, saved: Any) -> Any:
         if not isinstance(state, dict):
             raise InvalidOption(
-                f"this checkpointer keeps plain dicts; it was given a {type(state).__name__}. "
-                f"Open the store with its model: checkpoint.open(url, {type(state).__name__})"
+                f"this checkpointer saves plain dicts, not {type(state).__name__}; open the store "
+                f"with the model: checkpoint.open(url, {type(state).__name__})"
             )
         return dict(state)
 
@@ -130,8 +130,7 @@ class ModelSchema(Generic[S]):
     def dump(self, state: S, key: SessionKey, saved: Any) -> Any:
         if type(state) is not self._model:
             raise InvalidOption(
-                f"this checkpointer keeps {self._model.__name__} states; "
-                f"it was given a {type(state).__name__}"
+                f"this checkpointer saves {self._model.__name__} states, not {type(state).__name__}"
             )
         # round_trip leaves out computed fields and writes Json fields as their source. Warnings
         # are off because fidelity is proved afterwards, with the path, for every value.
@@ -139,7 +138,7 @@ class ModelSchema(Generic[S]):
         lists = [list_at(saved, path) for path in self.memories]
         for memory, items in zip(memories, lists, strict=True):
             if isinstance(memory, Memory) and not memory._lazy.is_of(key, items):
-                memory.copy()  # of another session or revision: its items are needed here
+                memory.copy()  # from another session or revision: all its items must be loaded
         dump = Dump(key, dict(zip(map(id, memories), lists, strict=True)), encoder())
         return cast("BaseModel", state).model_dump(
             round_trip=True, by_alias=False, warnings=False, context={Dump: dump}
@@ -168,10 +167,10 @@ class ModelSchema(Generic[S]):
                 f"{first['msg']}{more}; the stored value does not fit {self._model.__name__}",
                 path=format_path(first["loc"]),
             ) from exc
-        except (CheckpointError, Undecodable):  # of a memory that it looked into
+        except (CheckpointError, Undecodable):  # from a memory that a validator read
             raise
         except Exception as exc:
-            # A validator of the model's own may raise anything; pydantic lets it through.
+            # The model's validators may raise anything; pydantic lets it through.
             raise InvalidState(
                 f"a validator of {self._model.__name__} failed: {type(exc).__name__}: {exc}"
             ) from exc
@@ -189,7 +188,7 @@ class ModelSchema(Generic[S]):
 
 
 def check_same(stored: SchemaId, fields: Mapping[str, str], mine: Schema[Any]) -> None:
-    """Return if a document saved with ``stored`` may be read as ``mine``.
+    """Return if a document saved with ``stored`` can be read as ``mine``.
 
     Raises:
         SchemaMismatch: another schema, or another version of it.
@@ -204,10 +203,16 @@ def check_same(stored: SchemaId, fields: Mapping[str, str], mine: Schema[Any]) -
             f"{mine.id.name!r}; open the store with the model of that schema"
         )
     if stored.version != mine.id.version:
-        side = "older" if stored.version < mine.id.version else "newer"
+        side, advice = "newer", f"read it with code that has version {stored.version}"
+        if stored.version < mine.id.version:
+            side = "older"
+            advice = (
+                f"to migrate it, restore it with the model of version {stored.version} and "
+                f"overwrite it with the new one"
+            )
         raise SchemaMismatch(
             f"it was saved with version {stored.version} of schema {stored.name!r}, {side} than "
-            f"version {mine.id.version} of this code; use code of that version to read it"
+            f"version {mine.id.version} of this code; {advice}"
         )
     different = tuple(changes(fields, mine.fields))
     if only_adds_defaults(fields, mine.fields):

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Span:
-    """Consecutive positions of a stored list; whether their items are meant to be loaded."""
+    """Consecutive positions of a stored list, and whether their items count as loaded."""
 
     __slots__ = ("is_loaded", "start", "stop")
 
@@ -29,7 +29,7 @@ Piece = Span | list[Any]
 
 
 class Pieces:
-    """A sequence in pieces.
+    """A sequence of pieces.
 
     Args:
         pieces: live items, and spans.
@@ -39,14 +39,14 @@ class Pieces:
 
     def __init__(self, pieces: list[Piece]) -> None:
         self.pieces = pieces
-        self.edits = 0  # counts what changed them
-        self.lock = RLock()  # of what changes them
+        self.edits = 0  # number of edits so far
+        self.lock = RLock()  # held by methods that change the pieces
 
     def __len__(self) -> int:
         return sum(map(len, self.pieces))
 
     def parts(self, start: int, stop: int) -> Iterator[tuple[Piece, int, int]]:
-        """The pieces that lie in a range, each with the range inside of it."""
+        """The pieces that overlap a range, each with the range within the piece."""
         begin = 0
         for piece in self.pieces:
             end = begin + len(piece)
@@ -59,7 +59,7 @@ class Pieces:
         return [piece for piece in self.pieces if isinstance(piece, list)]
 
     def count_loaded(self) -> int:
-        """How many items are loaded: in the window, or asked for since."""
+        """Number of loaded items: in the window, or requested since."""
         return sum(len(p) for p in self.pieces if not isinstance(p, Span) or p.is_loaded)
 
     def mark_loaded(self, start: int, stop: int) -> None:
@@ -89,12 +89,12 @@ class Pieces:
 
 
 def runs(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    """From where to where flags are set."""
+    """The ranges in which flags are set."""
     return ranges([at for at, flag in enumerate(flags) if flag])
 
 
 def ranges(places: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Rising numbers as ranges of consecutive ones."""
+    """Ascending numbers as ranges of consecutive ones."""
     at = 0
     while at < len(places):
         end = at + 1
@@ -105,7 +105,7 @@ def ranges(places: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def joined(pieces: Iterable[Piece]) -> list[Piece]:
-    """Pieces without empty ones, neighbours that belong together in one."""
+    """Pieces without empty ones, with neighbours merged where possible."""
     found: list[Piece] = []
     for piece in pieces:
         last = found[-1] if found else None

@@ -1,9 +1,8 @@
-"""Whether a value that can be changed was changed: told by what it is made of.
+"""Stamps: detect changes of mutable values by the objects that they contain.
 
-A stamp lists all that is inside of a value, in order: the types of containers and models, and the
-values that cannot be changed. As long as each of these is the very same object, the value is what
-it was. An equal object in the place of another counts as a change: it may be of
-another type, and it is then for the comparison of encodings to tell.
+A stamp lists the contents of a value in order: the types of containers and models, and the
+immutable values. While each of these is the very same object, the value is unchanged. An equal
+object in place of another counts as a change: it may have another type, and the encodings decide.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from pydantic import BaseModel
 from checkpoint._state.known import IMMUTABLE
 
 Stamp = tuple[Any, ...] | None
-"""None for a value that holds something of which that cannot be told."""
+"""None for a value with contents whose changes cannot be detected."""
 
-_END = object()  # of a container: what follows is not inside of it
+_END = object()  # the end of a container
 _DEEPEST = 32
 
 
 def is_unchanged(value: object, before: Stamp) -> bool:
-    """Whether a value is surely what it was when a stamp of it was made.
+    """Whether a value is certainly unchanged since its stamp was made.
 
     Example:
         >>> notes = ["hi", {"seen": [1]}]
@@ -45,7 +44,7 @@ def is_unchanged(value: object, before: Stamp) -> bool:
 
 
 def stamps(values: Sequence[Any]) -> list[Stamp]:
-    """Stamps of several, in less time: of simple models, what is in their fields."""
+    """The stamps of several values, faster for simple models: the values of their fields."""
     held = _held(values)
     if held is not None and IMMUTABLE.issuperset(map(type, chain.from_iterable(held))):
         return [*held]
@@ -53,7 +52,7 @@ def stamps(values: Sequence[Any]) -> list[Stamp]:
 
 
 def changed(values: Sequence[Any], before: Sequence[Stamp]) -> list[int]:
-    """The places of those that may have been changed since their stamps were made."""
+    """The indices of values that may have changed since their stamps were made."""
     held = _held(values)
     if held is not None and None not in before:
         then = cast("Sequence[tuple[Any, ...]]", before)
@@ -73,7 +72,7 @@ def _stamp(value: Any) -> Stamp:
 
 
 def _held(values: Sequence[Any]) -> list[tuple[Any, ...]] | None:
-    """What each holds in its fields; None where some hold more than that."""
+    """The field values of each; None if one has more than fields."""
     if not all(map(_is_simple, set(map(type, values)))):
         return None
     return [tuple(value.__dict__.values()) for value in values]
@@ -84,7 +83,7 @@ def _is_same(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
 
 
 def _add(parts: Iterable[Any], found: list[Any], depth: int) -> bool:
-    """Add values, and what is inside of them; False if that cannot be told."""
+    """Add values and their contents to ``found``; False if a change could not be detected."""
     for part in parts:
         kind: Any = type(part)
         if kind in IMMUTABLE:
@@ -96,7 +95,7 @@ def _add(parts: Iterable[Any], found: list[Any], depth: int) -> bool:
         elif kind in (list, tuple, set, frozenset):
             inside = part
         elif _holds_fields(kind):
-            # What is private is no state, but a serializer of the model's own may look at it.
+            # Private attributes are not saved, but the model's serializers may read them.
             inside = (*part.__dict__.values(), part.__pydantic_extra__, part.__pydantic_private__)
         elif issubclass(kind, Enum):
             inside = ()
@@ -111,14 +110,14 @@ def _add(parts: Iterable[Any], found: list[Any], depth: int) -> bool:
 
 @lru_cache(maxsize=1024)
 def _holds_fields(kind: type) -> bool:
-    """Whether a class is that of models that hold nothing but what pydantic puts into them."""
+    """Whether models of a class hold only what pydantic puts into them."""
     own = [cls for cls in kind.__mro__ if cls not in (BaseModel, object)]
     return issubclass(kind, BaseModel) and not any(cls.__dict__.get("__slots__") for cls in own)
 
 
 @lru_cache(maxsize=1024)
 def _is_simple(kind: type) -> bool:
-    """Whether a class is that of models that hold nothing but their fields: so are most."""
+    """Whether models of a class, like most, hold only their fields."""
     return (
         _holds_fields(kind)
         and kind.model_config.get("extra") != "allow"  # type: ignore[attr-defined]

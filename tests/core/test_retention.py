@@ -37,8 +37,8 @@ DAY = dt.timedelta(days=1)
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({}, "give keep_last, keep_for or ttl"),
-        ({"keep_labelled": True}, "give keep_last, keep_for or ttl"),
+        ({}, "pass keep_last, keep_for or ttl"),
+        ({"keep_labelled": True}, "pass keep_last, keep_for or ttl"),
         ({"keep_last": 0}, "a number of revisions from 1"),
         ({"keep_last": -1}, "a number of revisions from 1"),
         ({"keep_last": True}, "a number of revisions from 1"),

@@ -425,6 +425,12 @@ def test_another_schema_or_version_is_refused_and_both_are_named(
         assert word in str(caught.value)
 
 
+def test_another_version_is_refused_with_how_to_migrate(store: InMemoryStore) -> None:
+    checkpoint.open(store, OLD, schema="made", version=1).save("another", OLD.model_validate(SAVED))
+    with pytest.raises(SchemaMismatch, match=r"restore it with the model of version 1 and over"):
+        checkpoint.open(store, OLD, schema="made", version=2).restore("another")
+
+
 def test_a_newer_version_is_refused_and_told_as_newer(store: InMemoryStore) -> None:
     newer = checkpoint.open(store, OLD, schema="made", version=7)
     newer.save("another", OLD.model_validate(SAVED))

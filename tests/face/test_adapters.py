@@ -209,7 +209,7 @@ async def test_what_an_adapter_raises_is_raised_and_nothing_is_saved(place: Plac
 
 async def test_an_adapter_that_captures_something_else_is_told(place: Place) -> None:
     agents: Agents = place.open(Support, capture=lambda agent: agent.memory, build=build)
-    with pytest.raises(InvalidOption, match=r"keeps Support states.*list"):
+    with pytest.raises(InvalidOption, match=r"saves Support states.*list"):
         await agents.save("user-42", Agent([]))
 
 

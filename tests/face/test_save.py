@@ -108,7 +108,7 @@ async def test_a_state_of_another_type_is_refused(place: Place, support: Support
 
     wrongs: list[Any] = [{"memory": []}, Special(), None]
     for wrong in wrongs:
-        with pytest.raises(InvalidOption, match="keeps Support states"):
+        with pytest.raises(InvalidOption, match="saves Support states"):
             await support.save("user-42", wrong)
     assert "commit" not in place.calls
 

@@ -285,7 +285,7 @@ async def test_a_state_of_another_type_is_refused_and_nothing_is_saved(
     wrongs: list[Any] = [{"memory": []}, Other(), None]
     for wrong in wrongs:
         place.calls.clear()
-        with pytest.raises(InvalidOption, match="keeps Support states"):
+        with pytest.raises(InvalidOption, match="saves Support states"):
             async with support.turn("user-42") as turn:
                 turn.state = wrong
         assert place.calls == ["read"]
@@ -326,7 +326,7 @@ async def test_a_first_state_that_nothing_was_added_to_is_not_saved(place: Place
 
 async def test_a_first_state_of_the_wrong_type_is_refused(support: Supports) -> None:
     wrong: Any = dict
-    with pytest.raises(InvalidOption, match="keeps Support states"):
+    with pytest.raises(InvalidOption, match="saves Support states"):
         async with support.turn("user-42", new=wrong):
             pytest.fail("the turn was entered")
 

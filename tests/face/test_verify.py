@@ -243,7 +243,7 @@ async def test_a_damaged_page_is_told_from_a_missing_one(cp: Dicts, store: Store
     store.drop_pages(KEY, [page])
     store.put_pages(KEY, [Page(page, flipped(data), 0)])
     (problem,) = await check(cp, ("page", {10}))
-    assert "not what was stored" in problem.message
+    assert "changed or replaced" in problem.message
 
 
 async def test_each_damaged_page_of_a_long_list_is_found(cp: Dicts, store: Store) -> None:

@@ -119,9 +119,9 @@ def test_a_newer_format_is_told_as_such(place: int) -> None:
     def newer(data: bytes) -> bytes:
         return data[:place] + b"\x07" + data[place + 1 :]
 
-    with pytest.raises(UnsupportedFormat, match="install that"):
+    with pytest.raises(UnsupportedFormat, match="upgrade"):
         unpack_session(KEY, newer(pack_session(KEY, SMALL)))
-    with pytest.raises(UnsupportedFormat, match="install that"):
+    with pytest.raises(UnsupportedFormat, match="upgrade"):
         unpack_segment(KEY, segment, newer(whole))
 
 
