@@ -65,7 +65,7 @@ class Objects(Protocol):
         """Read several objects concurrently; those that do not exist are left out.
 
         Args:
-            first: read only the first so many bytes of each; None for all.
+            first: read only this many bytes from the start of each; None for all.
         """
 
     def put_many(self, objects: Mapping[str, bytes]) -> None:
