@@ -76,9 +76,11 @@ class Counting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
         """Count the records sent."""
-        segment = self._store.read(key, revision, since)
+        segment = self._store.read(key, revision, since=since)
         for record in segment.records if segment else ():
             self.read_bytes += len(record.header) + len(record.body)
         return segment

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from checkpoint._records.header import Writer as Writer
     from checkpoint._records.retention import Pruned as Pruned
     from checkpoint._records.retention import Retention as Retention
+    from checkpoint._runtime.adapter import Adapter as Adapter
+    from checkpoint._runtime.adapter import AsyncAdapter as AsyncAdapter
     from checkpoint._runtime.problems import Problem as Problem
     from checkpoint._runtime.snapshot import Restored as Restored
     from checkpoint._runtime.snapshot import SessionInfo as SessionInfo
@@ -75,6 +77,7 @@ _HOME = {
     ),
     "_state.memory": "Memory",
     "_opening": "open open_async preload",
+    "_runtime.adapter": "Adapter AsyncAdapter",
     "_runtime.problems": "Problem",
     "_records.header": "SchemaId Writer",
     "_records.retention": "Pruned Retention",

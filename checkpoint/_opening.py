@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 from checkpoint._ids import check_id
 from checkpoint._limits import MAX_BYTES, Limits
 from checkpoint._records.retention import Retention
+from checkpoint._runtime.adapter import Adapter, AsyncAdapter, Functions, check_adapter
 from checkpoint._runtime.cache import CACHE_BYTES, Cache
 from checkpoint._runtime.keywatch import KeyWatch
-from checkpoint._runtime.options import Adapter, Options
+from checkpoint._runtime.options import Options
 from checkpoint._state.schema import DictSchema, ModelSchema
 from checkpoint._stores.registry import open_async_store, open_store, redact
 from checkpoint.errors import InvalidOption
@@ -21,50 +22,54 @@ if TYPE_CHECKING:
     from checkpoint.store import AsyncStore, Store
 
 S = TypeVar("S")
+T = TypeVar("T")
+
+
+class _Settings(TypedDict, total=False):
+    """The arguments that every form of ``open`` has."""
+
+    namespace: str
+    replica: str
+    max_bytes: int
+    cache_bytes: int
+    retention: Retention | None
+
+
+class _ModelSettings(_Settings, total=False):
+    """The arguments that ``open`` has where the state is a model."""
+
+    schema: str | None
+    version: int | None
 
 
 @overload
-def open(
-    store: str | Store,
-    *,
-    namespace: str = ...,
-    replica: str = ...,
-    max_bytes: int = ...,
-    cache_bytes: int = ...,
-    retention: Retention | None = ...,
-) -> Checkpointer[dict[str, Any]]: ...
+def open(store: str | Store, **settings: Unpack[_Settings]) -> Checkpointer[dict[str, Any]]: ...
 @overload
 def open(
-    store: str | Store,
-    state: type[S],
-    *,
-    schema: str | None = ...,
-    version: int | None = ...,
-    namespace: str = ...,
-    replica: str = ...,
-    max_bytes: int = ...,
-    cache_bytes: int = ...,
-    retention: Retention | None = ...,
+    store: str | Store, state: type[S], **settings: Unpack[_ModelSettings]
 ) -> Checkpointer[S]: ...
 @overload
 def open(
     store: str | Store,
     state: type[S],
     *,
+    adapter: Adapter[S, T],
+    **settings: Unpack[_ModelSettings],
+) -> Checkpointer[S, T]: ...
+@overload
+def open(
+    store: str | Store,
+    state: type[S],
+    *,
     capture: Callable[[Any], S],
-    build: Callable[[S], Any],
-    schema: str | None = ...,
-    version: int | None = ...,
-    namespace: str = ...,
-    replica: str = ...,
-    max_bytes: int = ...,
-    cache_bytes: int = ...,
-    retention: Retention | None = ...,
-) -> Checkpointer[Any]: ...
+    build: Callable[[S], T],
+    **settings: Unpack[_ModelSettings],
+) -> Checkpointer[S, T]: ...
 def open(
     store: str | Store,
     state: type[Any] | None = None,
     *,
+    adapter: Any = None,
     capture: Callable[[Any], Any] | None = None,
     build: Callable[[Any], Any] | None = None,
     schema: str | None = None,
@@ -74,15 +79,17 @@ def open(
     max_bytes: int = MAX_BYTES,
     cache_bytes: int = CACHE_BYTES,
     retention: Retention | None = None,
-) -> Checkpointer[Any]:
+) -> Checkpointer[Any, Any]:
     """Open a store of agent sessions.
 
     Args:
         store: URL of the store, such as ``sqlite:///agents.db`` (four slashes for an absolute
             path) or ``memory://``; or a store object.
         state: the model of the states: an ``AgentState``, any pydantic model, or None for dicts.
-        capture, build: for a live agent that is not itself a model: ``capture(agent)`` gives its
-            state, ``build(state)`` makes an agent of it again. ``turn.agent`` is then that agent.
+        adapter: for a live agent that is not itself a model, an :class:`Adapter`: its method
+            ``capture(agent)`` returns the state, and ``build(state)`` an agent. ``turn.agent`` is
+            then that agent.
+        capture, build: the same as two functions.
         schema, version: name and version of the schema, for a model that does not carry them.
         namespace: sessions of one namespace are not seen from another; one for each tenant, say.
         replica: a name for this writer, noted in what it saves and told in conflicts.
@@ -110,8 +117,7 @@ def open(
     options = _options(
         store,
         state,
-        capture,
-        build,
+        _adapter(adapter, capture, build),
         schema,
         version,
         namespace,
@@ -125,46 +131,51 @@ def open(
 
 @overload
 def open_async(
-    store: str | Store | AsyncStore,
-    *,
-    namespace: str = ...,
-    replica: str = ...,
-    max_bytes: int = ...,
-    cache_bytes: int = ...,
-    retention: Retention | None = ...,
+    store: str | Store | AsyncStore, **settings: Unpack[_Settings]
 ) -> AsyncCheckpointer[dict[str, Any]]: ...
 @overload
 def open_async(
-    store: str | Store | AsyncStore,
-    state: type[S],
-    *,
-    schema: str | None = ...,
-    version: int | None = ...,
-    namespace: str = ...,
-    replica: str = ...,
-    max_bytes: int = ...,
-    cache_bytes: int = ...,
-    retention: Retention | None = ...,
+    store: str | Store | AsyncStore, state: type[S], **settings: Unpack[_ModelSettings]
 ) -> AsyncCheckpointer[S]: ...
 @overload
 def open_async(
     store: str | Store | AsyncStore,
     state: type[S],
     *,
+    adapter: AsyncAdapter[S, T],
+    **settings: Unpack[_ModelSettings],
+) -> AsyncCheckpointer[S, T]: ...
+@overload
+def open_async(
+    store: str | Store | AsyncStore,
+    state: type[S],
+    *,
+    adapter: Adapter[S, T],
+    **settings: Unpack[_ModelSettings],
+) -> AsyncCheckpointer[S, T]: ...
+@overload
+def open_async(
+    store: str | Store | AsyncStore,
+    state: type[S],
+    *,
     capture: Callable[[Any], S | Awaitable[S]],
-    build: Callable[[S], Any],
-    schema: str | None = ...,
-    version: int | None = ...,
-    namespace: str = ...,
-    replica: str = ...,
-    max_bytes: int = ...,
-    cache_bytes: int = ...,
-    retention: Retention | None = ...,
-) -> AsyncCheckpointer[Any]: ...
+    build: Callable[[S], Awaitable[T]],
+    **settings: Unpack[_ModelSettings],
+) -> AsyncCheckpointer[S, T]: ...
+@overload
+def open_async(
+    store: str | Store | AsyncStore,
+    state: type[S],
+    *,
+    capture: Callable[[Any], S | Awaitable[S]],
+    build: Callable[[S], T],
+    **settings: Unpack[_ModelSettings],
+) -> AsyncCheckpointer[S, T]: ...
 def open_async(
     store: str | Store | AsyncStore,
     state: type[Any] | None = None,
     *,
+    adapter: Any = None,
     capture: Callable[[Any], Any] | None = None,
     build: Callable[[Any], Any] | None = None,
     schema: str | None = None,
@@ -174,7 +185,7 @@ def open_async(
     max_bytes: int = MAX_BYTES,
     cache_bytes: int = CACHE_BYTES,
     retention: Retention | None = None,
-) -> AsyncCheckpointer[Any]:
+) -> AsyncCheckpointer[Any, Any]:
     """Open a store of agent sessions, asynchronously; the arguments are those of :func:`open`.
 
     ``capture`` and ``build`` may be ``async`` functions. Nothing is connected here, so there is
@@ -197,8 +208,7 @@ def open_async(
     options = _options(
         store,
         state,
-        capture,
-        build,
+        _adapter(adapter, capture, build),
         schema,
         version,
         namespace,
@@ -233,11 +243,22 @@ def preload(url: str | None = None) -> None:
         store.close()
 
 
+def _adapter(adapter: Any, capture: Any, build: Any) -> Any:
+    """The adapter that was given, as an object or as two functions; None if there is none."""
+    if (capture is None) != (build is None):
+        raise InvalidOption("an adapter needs both capture= and build=")
+    if adapter is None:
+        return None if capture is None else Functions(capture, build)
+    if capture is not None:
+        raise InvalidOption("give either adapter=, or capture= and build=")
+    check_adapter(adapter)
+    return adapter
+
+
 def _options(
     store: object,
     state: type[Any] | None,
-    capture: Callable[[Any], Any] | None,
-    build: Callable[[Any], Any] | None,
+    adapter: Any,
     schema: str | None,
     version: int | None,
     namespace: str,
@@ -246,11 +267,9 @@ def _options(
     cache_bytes: int,
     retention: Retention | None,
 ) -> Options[Any]:
-    if (capture is None) != (build is None):
-        raise InvalidOption("an adapter needs both capture= and build=")
-    given = [argument for argument in (schema, version, capture) if argument is not None]
+    given = [argument for argument in (schema, version, adapter) if argument is not None]
     if state in (None, dict) and given:
-        raise InvalidOption("schema=, version=, capture= and build= need a state model")
+        raise InvalidOption("schema=, version=, adapter=, capture= and build= need a state model")
     if type(max_bytes) is not int or max_bytes < 1:
         raise InvalidOption(f"max_bytes is a number of bytes above 0, not {max_bytes!r:.40}")
     if type(cache_bytes) is not int or cache_bytes < 0:
@@ -263,8 +282,12 @@ def _options(
         namespace=check_id(namespace, "namespace"),
         replica=check_id(replica, "replica name") if replica else "",
         limits=Limits(max_bytes),
-        adapter=Adapter(capture, build) if capture and build else None,
+        adapter=adapter,
         watch=KeyWatch(),
         cache=Cache(cache_bytes, of.memories),
         retention=retention,
     )
+
+
+for _public in (open, open_async, preload):
+    _public.__module__ = "checkpoint"

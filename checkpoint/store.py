@@ -22,7 +22,7 @@ Notes to implementers:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from checkpoint._ids import SessionKey
 
@@ -42,6 +42,7 @@ __all__ = [
     "PageInfo",
     "Pruning",
     "Record",
+    "Rewriting",
     "Segment",
     "SessionKey",
     "Store",
@@ -114,7 +115,8 @@ class Pruning(NamedTuple):
         guard: the head as it must be: its ``write_id`` and ``epoch`` are compared.
         head: the head afterwards: its epoch is one more, its ``base`` may be another.
         remove: ranges of revisions, first and last, whose records go.
-        records: records written then, each with the revision its segment begins with.
+        records: records written in the same step, each with the revision its segment begins with;
+            none for a store that is not :class:`Rewriting`.
     """
 
     guard: Head
@@ -169,7 +171,9 @@ class Attachment(NamedTuple):
 class Store(Protocol):
     """Where sessions are kept. Safe to use from several threads at once."""
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
         """The head and the segment of ``revision`` (of the head, if None), in one moment's view.
 
         Args:
@@ -192,7 +196,7 @@ class Store(Protocol):
         """
 
     def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
         """Records without their bodies, newest first, and the size of each whole record in bytes.
 
@@ -202,7 +206,7 @@ class Store(Protocol):
         """
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         """Sessions whose id begins with ``prefix``, in byte order of their ids.
 
@@ -240,11 +244,24 @@ class Store(Protocol):
         """Release connections. Later calls raise ``StoreClosed``."""
 
 
+@runtime_checkable
+class Rewriting(Protocol):
+    """An optional ability of a store: ``prune`` also writes the records of a pruning.
+
+    ``delete_revision`` needs it for a revision that others follow in its segment.
+
+    Attributes:
+        rewrites: whether it does.
+    """
+
+    rewrites: bool
+
+
 class AsyncStore(Protocol):
     """:class:`Store`, with ``await``. A cancelled ``commit`` is wholly done or wholly not."""
 
     async def read(
-        self, key: SessionKey, revision: int | None = None, since: int = 0
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
     ) -> Segment | None: ...
 
     async def commit(self, key: SessionKey, commit: Commit) -> bool: ...
@@ -252,11 +269,11 @@ class AsyncStore(Protocol):
     async def prune(self, key: SessionKey, pruning: Pruning) -> bool: ...
 
     async def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]: ...
 
     async def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]: ...
 
     async def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None: ...

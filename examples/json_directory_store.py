@@ -51,11 +51,15 @@ class _Session:
 class JsonDirectoryStore:
     """Sessions in a directory, which is created by the first write."""
 
+    rewrites = True
+
     def __init__(self, directory: str | Path) -> None:
         self._root = Path(directory).absolute()
         self._closed = False
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
         session = _load(self._folder(key))
         if session is None:
             return None
@@ -96,7 +100,7 @@ class JsonDirectoryStore:
             return True
 
     def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
         session = _load(self._folder(key))
         records = sorted(session.records.items(), reverse=True) if session else []
@@ -107,7 +111,7 @@ class JsonDirectoryStore:
         ][:limit]
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         found = {}
         for path in self._open_root().glob("*/key.json"):

@@ -35,9 +35,13 @@ class SqliteStore(SqliteFile):
         StoreTooNew: on the first call, a newer version of this library created its layout.
     """
 
+    rewrites = True
+
     # --- reading ---------------------------------------------------------------------------------
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
         statement = sql.READ_NEWEST if revision is None else sql.READ_REVISION
         values = {
             **key._asdict(),
@@ -48,7 +52,7 @@ class SqliteStore(SqliteFile):
         return rows.segment(found) if found else None
 
     def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
         values = {
             **key._asdict(),
@@ -60,7 +64,7 @@ class SqliteStore(SqliteFile):
         return [(rows.record(revision, head, b""), size) for revision, head, size in found]
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         values = {
             "namespace": namespace,

@@ -4,43 +4,37 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Generic, overload
 
-from checkpoint._async.commits import EpochMoved
+from typing_extensions import TypeVar
+
 from checkpoint._async.engine import AsyncEngine
+from checkpoint._async.history import AsyncHistory
 from checkpoint._async.turn import AsyncTurn
 from checkpoint._async.upkeep import AsyncUpkeep
 from checkpoint._ids import check_id
 from checkpoint._records.baseline import Baseline, Tip
-from checkpoint._records.header import Kind, read_header
-from checkpoint._records.labels import attachment_name
 from checkpoint._runtime import log
+from checkpoint._runtime.adapter import with_build
 from checkpoint._runtime.lineage import Lineage
 from checkpoint._runtime.options import Options
 from checkpoint._runtime.snapshot import (
     Restored,
-    SessionInfo,
     Snapshot,
-    from_micros,
 )
 from checkpoint._runtime.waiting import AsyncAttempts, async_value
 from checkpoint._serializer import Draft
-from checkpoint.errors import Conflict, Damaged, UnsupportedFormat
+from checkpoint.errors import Conflict
 from checkpoint.store import AsyncStore
 
-if TYPE_CHECKING:
-    from checkpoint._document.changes import Change
-
 S = TypeVar("S")
+T = TypeVar("T", default=S)
 R = TypeVar("R")
 
-_PAGE = 500  # sessions or records asked for at once in a listing
 
-
-class AsyncCheckpointer(AsyncUpkeep[S]):
+class AsyncCheckpointer(AsyncHistory[S], AsyncUpkeep[S], Generic[S, T]):
     """Saves and restores the sessions of one namespace of one store.
 
     Made by :func:`checkpoint.open_async`; use it with ``async with``, or call :meth:`close`.
@@ -52,6 +46,8 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
     never told as a missing session.
     """
 
+    __module__ = "checkpoint"
+
     def __init__(self, store: AsyncStore, options: Options[S]) -> None:
         self._engine = AsyncEngine(store, options)
         self._store = store
@@ -60,7 +56,7 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._options})"
 
-    async def __aenter__(self) -> AsyncCheckpointer[S]:
+    async def __aenter__(self) -> AsyncCheckpointer[S, T]:
         return self
 
     async def __aexit__(
@@ -91,7 +87,8 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
         turn_id: str | None = None,
         new: Callable[[], S] | None = None,
         window: int | None = None,
-    ) -> AsyncTurn[S]:
+        build: Callable[[S], Awaitable[T] | T] | None = None,
+    ) -> AsyncTurn[S, T]:
         """A turn of a session: restored when it is entered, saved when it is left.
 
         Nothing is saved when the body raises, or when it changed nothing.
@@ -103,6 +100,7 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
                 are remembered.
             new: makes the first state of a session that has none; the model itself by default.
             window: how many of the newest items of each memory to fetch now; see :meth:`restore`.
+            build: makes the agent of this turn, in place of the adapter's ``build``.
 
         Raises:
             Conflict: on exit, somebody else saved the session meanwhile; nothing was written.
@@ -121,13 +119,15 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
         """
         if turn_id is not None:
             check_id(turn_id, "turn id")
-        return AsyncTurn(self._engine, self._engine.key(session_id), turn_id, new, window)
+        adapter = with_build(self._options.adapter, build)
+        key = self._engine.key(session_id)
+        return AsyncTurn(self._engine, key, turn_id, new, window, adapter)
 
     @overload
     async def run(
         self,
         session_id: str,
-        fn: Callable[[S], Awaitable[R]],
+        fn: Callable[[T], Awaitable[R]],
         *,
         turn_id: str | None = ...,
         new: Callable[[], S] | None = ...,
@@ -138,7 +138,7 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
     async def run(
         self,
         session_id: str,
-        fn: Callable[[S], R],
+        fn: Callable[[T], R],
         *,
         turn_id: str | None = ...,
         new: Callable[[], S] | None = ...,
@@ -148,7 +148,7 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
     async def run(
         self,
         session_id: str,
-        fn: Callable[[S], Awaitable[R] | R],
+        fn: Callable[[T], Awaitable[R] | R],
         *,
         turn_id: str | None = None,
         new: Callable[[], S] | None = None,
@@ -190,7 +190,7 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
             if turn.replayed:
                 earlier: R = turn.result
                 return earlier
-            result: R = await async_value(fn(turn.state if turn.agent is None else turn.agent))
+            result: R = await async_value(fn(turn.agent))
             try:
                 await turn.finish(result)
             except Conflict:
@@ -207,7 +207,7 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
         *,
         revision: int | str | None = None,
         window: int | None = None,
-    ) -> Restored[S]:
+    ) -> Restored[S, T]:
         """Rebuild the state of a session, the newest or any revision of it.
 
         Args:
@@ -230,12 +230,14 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
             {'memory': ['hi']}
         """
         key = self._engine.key(session_id)
-        begun = await self._engine.begin(key, revision, window=window)
+        begun = await self._engine.begin(
+            key, revision, adapter=self._options.adapter, window=window
+        )
         header = begun.lineage.known.header
         return Restored(begun.state, Snapshot.of(*key, header), begun.agent)
 
     async def save(
-        self, session_id: str, state: S, *, parent: Snapshot | None = None, branch: bool = False
+        self, session_id: str, state: T, *, parent: Snapshot | None = None, branch: bool = False
     ) -> Snapshot:
         """Save a state: one that was restored, as its next revision; a new one, as a new session.
 
@@ -270,7 +272,7 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
         assert saved is not None  # only a turn's first state may have nothing to save
         return Snapshot.of(*key, saved)
 
-    async def overwrite(self, session_id: str, state: S) -> Snapshot:
+    async def overwrite(self, session_id: str, state: T) -> Snapshot:
         """Save a state on top of whatever is there, without regard to what others saved.
 
         The one way to ignore a conflict; it is logged as a warning. Earlier revisions stay.
@@ -294,204 +296,3 @@ class AsyncCheckpointer(AsyncUpkeep[S]):
         self._engine.lineages.remember(state, Lineage(key, sent.after))
         log.warning("overwritten", session_id=session_id, revision=sent.record.revision)
         return Snapshot.of(*key, sent.tip.header)
-
-    # --- history ---------------------------------------------------------------------------------
-
-    async def history(
-        self, session_id: str, *, limit: int | None = None, before: int | None = None
-    ) -> list[Snapshot]:
-        """The snapshots of a session, newest first; no state is loaded.
-
-        Args:
-            limit: at most this many; None for all.
-            before: only revisions below this one, to go on where an earlier call ended.
-
-        Raises:
-            SessionNotFound: there is no such session.
-
-        Example:
-            >>> async def main():
-            ...     async with checkpoint.open_async("memory://") as cp:
-            ...         await cp.save("user-42", {"n": 1})
-            ...         return [snapshot.revision for snapshot in await cp.history("user-42")]
-            >>> asyncio.run(main())
-            [1]
-        """
-        key = self._engine.key(session_id)
-        labels = await self._engine.labels(key)
-        found: list[Snapshot] = []
-        while limit is None or len(found) < limit:
-            wanted = _PAGE if limit is None else min(_PAGE, limit - len(found))
-            page = await self._store.headers(key, before, wanted)
-            for record, size in page:
-                try:
-                    header, _ = read_header(record)
-                except (Damaged, UnsupportedFormat) as exc:
-                    exc.at(key, record.revision)
-                    raise
-                if header.kind is not Kind.TOMBSTONE:
-                    names = sorted(
-                        n for n, revision in labels.items() if revision == record.revision
-                    )
-                    found.append(Snapshot.of(*key, header, labels=names, size=size))
-                before = record.revision
-            if len(page) < wanted:
-                break
-        if not found:
-            await self._engine.require_session(key)  # a missing session is told as that
-        return found
-
-    async def diff(self, session_id: str, old: int | str, new: int | str) -> list[Change]:
-        """What changed from one revision to another, of whatever schemas they are.
-
-        Raises:
-            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
-
-        Example:
-            >>> async def main():
-            ...     async with checkpoint.open_async("memory://") as cp:
-            ...         for n in 1, 2:
-            ...             async with cp.turn("user-42") as turn:
-            ...                 turn.state["n"] = n
-            ...         return [str(change) for change in await cp.diff("user-42", 1, 2)]
-            >>> asyncio.run(main())
-            ['n = 2']
-        """
-        from checkpoint._document.changes import changes_of
-        from checkpoint._document.diff import diff
-
-        before = await self.document(session_id, revision=old)
-        after = await self.document(session_id, revision=new)
-        return changes_of(diff(before, after))
-
-    async def document(self, session_id: str, *, revision: int | str | None = None) -> Any:
-        """The stored document of a revision as plain data, whatever its schema: for tools.
-
-        Raises:
-            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
-
-        Example:
-            >>> async def main():
-            ...     async with checkpoint.open_async("memory://") as cp:
-            ...         await cp.save("user-42", {"n": 1})
-            ...         return await cp.document("user-42")
-            >>> asyncio.run(main())
-            {'n': 1}
-        """
-        return await self._engine.document(self._engine.key(session_id), revision)
-
-    # --- whole sessions --------------------------------------------------------------------------
-
-    async def fork(
-        self, session_id: str, new_session_id: str, *, revision: int | str | None = None
-    ) -> Snapshot:
-        """Start a new session from a revision of this one (the newest, if None).
-
-        Raises:
-            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
-            Conflict: there is a session of the new id.
-
-        Example:
-            >>> async def main():
-            ...     async with checkpoint.open_async("memory://") as cp:
-            ...         await cp.save("user-42", {"n": 1})
-            ...         return (await cp.fork("user-42", "what-if")).source
-            >>> asyncio.run(main())
-            ('user-42', 1)
-        """
-        from checkpoint._async.pinning import fork
-
-        source, target = self._engine.key(session_id), self._engine.key(new_session_id)
-        return await fork(self._engine, source, target, revision)
-
-    async def rollback(self, session_id: str, revision: int | str) -> Snapshot:
-        """Make an earlier revision the newest again, as a new revision; history stays.
-
-        Raises:
-            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
-            Conflict: the session was saved meanwhile.
-
-        Example:
-            >>> async def main():
-            ...     async with checkpoint.open_async("memory://") as cp:
-            ...         for n in 1, 2:
-            ...             async with cp.turn("user-42") as turn:
-            ...                 turn.state["n"] = n
-            ...         await cp.rollback("user-42", 1)
-            ...         return (await cp.restore("user-42")).state
-            >>> asyncio.run(main())
-            {'n': 1}
-        """
-        key = self._engine.key(session_id)
-        while True:
-            # The head first: while its epoch lasts, no page of what is loaded then is removed.
-            tip = await self._engine.require_session(key)
-            loaded = await self._engine.load(key, revision)
-            with suppress(EpochMoved):
-                place = (session_id, loaded.header.revision)
-                return await self._engine.copy(key, loaded, place, tip)
-
-    async def label(
-        self, session_id: str, label: str, *, revision: int | str | None = None
-    ) -> Snapshot:
-        """Name a revision (the newest, if None), so that ``restore(revision=label)`` finds it.
-
-        A label names one revision of its session; labelling again moves it.
-
-        Raises:
-            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
-
-        Example:
-            >>> async def main():
-            ...     async with checkpoint.open_async("memory://") as cp:
-            ...         await cp.save("user-42", {"n": 1})
-            ...         await cp.label("user-42", "before the upgrade")
-            ...         return (await cp.restore("user-42", revision="before the upgrade")).state
-            >>> asyncio.run(main())
-            {'n': 1}
-        """
-        check_id(label, "label")
-        key = self._engine.key(session_id)
-        header = await self._engine.label(key, label, revision)
-        return Snapshot.of(*key, header, labels=[label])
-
-    async def unlabel(self, session_id: str, label: str) -> bool:
-        """Remove a label; whether it was there. The revision stays.
-
-        Example:
-            >>> async def main():
-            ...     async with checkpoint.open_async("memory://") as cp:
-            ...         await cp.save("user-42", {"n": 1})
-            ...         await cp.label("user-42", "old")
-            ...         return [await cp.unlabel("user-42", "old") for _ in "ab"]
-            >>> asyncio.run(main())
-            [True, False]
-        """
-        name = attachment_name(check_id(label, "label"))
-        return await self._store.detach(self._engine.key(session_id), 0, name)
-
-    async def sessions(self, prefix: str = "") -> AsyncIterator[SessionInfo]:
-        """The sessions of this namespace, in byte order of their ids.
-
-        Args:
-            prefix: only ids that begin with it.
-
-        Example:
-            >>> async def main():
-            ...     async with checkpoint.open_async("memory://") as cp:
-            ...         await cp.save("user/42", {})
-            ...         return [session.session_id async for session in cp.sessions("user/")]
-            >>> asyncio.run(main())
-            ['user/42']
-        """
-        if prefix != "":
-            check_id(prefix, "prefix of session ids")
-        namespace = self._options.namespace
-        after: str | None = None
-        while True:
-            page = await self._store.sessions(namespace, prefix, after, _PAGE)
-            for session_id, head in page:
-                yield SessionInfo(namespace, session_id, head.revision, from_micros(head.saved_at))
-            if len(page) < _PAGE:
-                return
-            after = page[-1][0]

@@ -55,7 +55,7 @@ async def load(
         Damaged, UnsupportedFormat, StateTooLarge: see :func:`checkpoint._records.segment.read`.
         StoreError: the store did not answer.
     """
-    segment = await store.read(key, revision, known.header.revision if known else 0)
+    segment = await store.read(key, revision, since=known.header.revision if known else 0)
     if segment is None:
         return None
     if known is not None:

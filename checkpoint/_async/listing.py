@@ -16,7 +16,7 @@ _NONE_AFTER = 2**53  # no session has so many revisions
 
 async def read_head(store: AsyncStore, key: SessionKey) -> Head | None:
     """The head of a session, without its records; None when there never was one."""
-    segment = await store.read(key, None, _NONE_AFTER)
+    segment = await store.read(key, None, since=_NONE_AFTER)
     return segment.head if segment else None
 
 
@@ -48,7 +48,7 @@ async def listed(
 ) -> AsyncIterator[list[tuple[Record, int]]]:
     """Records without their bodies, and their sizes; newest first, many at once."""
     while True:
-        found = await store.headers(key, before, _LISTED, bases)
+        found = await store.headers(key, before, _LISTED, bases=bases)
         yield found
         if len(found) < _LISTED:
             return
@@ -70,7 +70,7 @@ async def each_session(store: AsyncStore, namespace: str, prefix: str) -> AsyncI
     """All sessions of a namespace, also deleted ones, and those that are only pages."""
     after = None
     while True:
-        found = await store.sessions(namespace, prefix, after, _LISTED, True)
+        found = await store.sessions(namespace, prefix, after, _LISTED, deleted=True)
         for session_id, _ in found:
             yield SessionKey(namespace, session_id)
         if len(found) < _LISTED:

@@ -18,6 +18,7 @@ from checkpoint._records.header import Kind, Recent
 from checkpoint._records.labels import read_labels
 from checkpoint._records.segment import read, survey
 from checkpoint._runtime import log
+from checkpoint._runtime.adapter import AsyncAdapter
 from checkpoint._runtime.lineage import IdentityMap, Lineage
 from checkpoint._runtime.options import Options
 from checkpoint._runtime.waiting import async_value
@@ -38,7 +39,12 @@ S = TypeVar("S")
 
 
 class Begun(NamedTuple, Generic[S]):
-    """What a turn starts with; ``result`` is that of an earlier delivery, when ``replayed``."""
+    """What a turn starts with.
+
+    Attributes:
+        agent: what ``build`` made of the state; without an adapter, the state itself.
+        result: of an earlier delivery of the turn, when ``replayed``.
+    """
 
     state: S
     agent: Any
@@ -135,6 +141,7 @@ class AsyncLoader(Generic[S]):
         key: SessionKey,
         revision: int | str | None = None,
         *,
+        adapter: AsyncAdapter[S, Any] | None,
         window: int | None = None,
         turn_id: str | None = None,
         new: Callable[[], S] | None = None,
@@ -142,6 +149,7 @@ class AsyncLoader(Generic[S]):
         """The state and the agent of a revision, or of the newest; or what a turn starts with.
 
         Args:
+            adapter: builds the agent; None where the state takes its place.
             turn_id: of a turn that may have been saved before: then the state as it left it.
             new: makes the first state of a session that has none; None where it must have one.
         """
@@ -152,13 +160,13 @@ class AsyncLoader(Generic[S]):
                 assert new is not None
                 state: S = await async_value(new())
                 first = unsaved(key, self.options.schema, state, known.tip if known else None)
-                return await self._begun(state, Lineage(key, first))
+                return await self._begun(state, Lineage(key, first), adapter)
             earlier = [w for w in known.end.recent if turn_id is not None and w.turn_id == turn_id]
             result = known.result
             try:
                 if earlier and earlier[-1].revision != known.header.revision:
                     known, result = await self._left_by(key, earlier[-1], known)
-                begun = await self._restored(key, known, window)
+                begun = await self._restored(key, known, adapter, window)
             except PagesGone:
                 continue
             if not earlier:
@@ -166,7 +174,13 @@ class AsyncLoader(Generic[S]):
             # A copy: what is kept in the cache must not be changed by a caller.
             return begun._replace(replayed=True, result=decode(encode(result.get(RESULT))))
 
-    async def _restored(self, key: SessionKey, known: Baseline, window: int | None) -> Begun[S]:
+    async def _restored(
+        self,
+        key: SessionKey,
+        known: Baseline,
+        adapter: AsyncAdapter[S, Any] | None,
+        window: int | None,
+    ) -> Begun[S]:
         """Build the state and the agent of a revision, and remember where they came from."""
         started = time.perf_counter()
         memories = () if window is None else self.options.schema.memories
@@ -178,7 +192,7 @@ class AsyncLoader(Generic[S]):
             await self._fetch(key, known, needed, pages)
             self.options.cache.put_pages(key, known)
         state, known = self.hydrate(key, known, window)
-        begun = await self._begun(state, Lineage(key, known))
+        begun = await self._begun(state, Lineage(key, known), adapter)
         self.options.watch.saw_restored()
         if log.is_debugging():
             log.debug(
@@ -229,10 +243,11 @@ class AsyncLoader(Generic[S]):
             return newest, {} if turn.result is None else {RESULT: decode(turn.result)}
         return loaded, loaded.result
 
-    async def _begun(self, state: S, lineage: Lineage) -> Begun[S]:
-        adapter = self.options.adapter
-        agent = await async_value(adapter.build(state)) if adapter else None
-        self.lineages.remember(agent if adapter else state, lineage)
+    async def _begun(
+        self, state: S, lineage: Lineage, adapter: AsyncAdapter[S, Any] | None
+    ) -> Begun[S]:
+        agent = await async_value(adapter.build(state)) if adapter else state
+        self.lineages.remember(agent, lineage)
         return Begun(state, agent, lineage)
 
     async def labels(self, key: SessionKey) -> dict[str, int]:

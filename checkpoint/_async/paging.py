@@ -63,5 +63,5 @@ async def fetch(
 
 async def _was_pruned(store: AsyncStore, key: SessionKey, revision: int, epoch: int) -> bool:
     """Whether something was taken out of a session since: no page goes before that."""
-    now = await store.read(key, revision, revision - 1)
+    now = await store.read(key, revision, since=revision - 1)
     return now is None or not now.records or now.head.epoch != epoch

@@ -85,7 +85,7 @@ async def _is_as_loaded(engine: AsyncEngine[Any], source: SessionKey, loaded: Ba
     A number is never used again, so it is the revision that was loaded.
     """
     number = loaded.header.revision
-    segment = await engine.store.read(source, number, number - 1)
+    segment = await engine.store.read(source, number, since=number - 1)
     return bool(segment and segment.records and segment.head.epoch == loaded.end.epoch)
 
 

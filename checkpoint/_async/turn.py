@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
 
 from checkpoint._async.engine import AsyncEngine
 from checkpoint._async.loading import Begun
 from checkpoint._ids import SessionKey
 from checkpoint._records.body import RESULT
 from checkpoint._records.header import RecordHeader
+from checkpoint._runtime.adapter import AsyncAdapter
 from checkpoint._runtime.snapshot import Snapshot
 from checkpoint.errors import InvalidOption
 
 S = TypeVar("S")
+T = TypeVar("T", default=S)
 
 
-class AsyncTurn(Generic[S]):
+class AsyncTurn(Generic[S, T]):
     """A turn, as :meth:`AsyncCheckpointer.turn` makes it; enter it with ``async with``.
 
     Attributes:
@@ -27,6 +31,8 @@ class AsyncTurn(Generic[S]):
             nothing is saved on exit.
     """
 
+    __module__ = "checkpoint"
+
     def __init__(
         self,
         engine: AsyncEngine[S],
@@ -34,13 +40,15 @@ class AsyncTurn(Generic[S]):
         turn_id: str | None,
         new: Callable[[], S] | None,
         window: int | None,
+        adapter: AsyncAdapter[S, T] | None,
     ) -> None:
         self._engine = engine
         self._key = key
         self._new = new or engine.options.schema.new
         self._window = window
+        self._adapter = adapter
         self._begun: Begun[S] | None = None
-        self._state: S | None = None
+        self._subject: Any = None  # the agent, or the state where there is no adapter
         self.session_id = key.session_id
         self.turn_id = turn_id
         self._at: RecordHeader | None = None
@@ -56,18 +64,21 @@ class AsyncTurn(Generic[S]):
         Raises:
             InvalidOption: the turn was not entered; or it has an agent, which is what is saved.
         """
-        self._without_agent()
-        return self._state  # type: ignore[return-value]  # set on entry
+        self._check_state()
+        state: S = self._subject
+        return state
 
     @state.setter
     def state(self, state: S) -> None:
-        self._without_agent()
-        self._state = state
+        self._check_state()
+        self._subject = state
 
     @property
-    def agent(self) -> Any:
-        """The live agent that ``build`` made of the state; None without an adapter."""
-        return self._entered().agent
+    def agent(self) -> T:
+        """The live agent that ``build`` made of the state; the state itself without an adapter."""
+        self._entered()
+        agent: T = self._subject
+        return agent
 
     @property
     def revision(self) -> int:
@@ -79,13 +90,17 @@ class AsyncTurn(Generic[S]):
         """Metadata of the revision the state is at; None before the first save."""
         return Snapshot.of(*self._key, self._at) if self._at else None  # few turns are asked for it
 
-    async def __aenter__(self) -> AsyncTurn[S]:
+    async def __aenter__(self) -> AsyncTurn[S, T]:
         if self._begun is not None:
             raise InvalidOption("a turn is entered once; make another with turn()")
         self._begun = begun = await self._engine.begin(
-            self._key, window=self._window, turn_id=self.turn_id, new=self._new
+            self._key,
+            adapter=self._adapter,
+            window=self._window,
+            turn_id=self.turn_id,
+            new=self._new,
         )
-        self._state, self.replayed = begun.state, begun.replayed
+        self._subject, self.replayed = begun.agent, begun.replayed
         self._at = begun.lineage.known.saved
         return self
 
@@ -108,14 +123,14 @@ class AsyncTurn(Generic[S]):
         return self._entered().result
 
     async def _save(self, result: dict[int, Any] | None) -> None:
-        begun = self._entered()
-        subject = self._state if begun.agent is None else begun.agent
+        lineage = self._entered().lineage
         self._at = await self._engine.save(
-            subject, begun.lineage, turn_id=self.turn_id, result=result
+            self._subject, lineage, turn_id=self.turn_id, result=result
         )
 
-    def _without_agent(self) -> None:
-        if self._entered().agent is not None:
+    def _check_state(self) -> None:
+        self._entered()
+        if self._adapter is not None:
             raise InvalidOption("what this turn saves is captured from its agent: use turn.agent")
 
     def _entered(self) -> Begun[S]:

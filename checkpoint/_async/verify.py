@@ -61,7 +61,7 @@ async def _has_lost(engine: AsyncEngine[Any], key: SessionKey, before: Head) -> 
     if now is None or now.deleted or now.epoch != before.epoch:
         return True
     # Deleted and created anew, perhaps.
-    segment = await engine.store.read(key, before.revision, before.revision - 1)
+    segment = await engine.store.read(key, before.revision, since=before.revision - 1)
     return now.revision != before.revision and not (segment and segment.records)
 
 

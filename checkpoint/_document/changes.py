@@ -1,7 +1,5 @@
 """A patch in words: what changed between two revisions."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +21,8 @@ class Change:
         >>> print(Change("splice", "memory", ["hi"], start=4))
         memory[4]: +1
     """
+
+    __module__ = "checkpoint"
 
     kind: str
     path: str

@@ -50,6 +50,10 @@ class Writer(NamedTuple):
         return f"{self.host}:{self.pid}" + (f" ({self.name})" if self.name else "")
 
 
+for _public in (SchemaId, Writer):
+    _public.__module__ = "checkpoint"
+
+
 class Recent(NamedTuple):
     """A recent write, remembered by a later base so that its sender can be answered.
 

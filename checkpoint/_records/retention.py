@@ -1,7 +1,5 @@
 """Retention: a rule for what to keep of a session, and what it means for one. No I/O, no clock."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -46,6 +44,8 @@ class Retention:
         >>> cp.prune("user-42", rule).revisions
         0
     """
+
+    __module__ = "checkpoint"
 
     keep_last: int | None = None
     keep_for: dt.timedelta | None = None
@@ -93,6 +93,8 @@ class Pruned:
         dry_run: nothing was touched.
         problem: in a sweep, why this session could not be pruned; None if it could.
     """
+
+    __module__ = "checkpoint"
 
     namespace: str
     session_id: str

@@ -22,13 +22,6 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
-class Adapter(NamedTuple):
-    """How a live agent that is not itself a model becomes a state, and is rebuilt from one."""
-
-    capture: Callable[[Any], Any]
-    build: Callable[[Any], Any]
-
-
 class Options(NamedTuple, Generic[S]):
     """What a checkpointer was opened with.
 
@@ -38,7 +31,7 @@ class Options(NamedTuple, Generic[S]):
         namespace: the namespace of all its sessions.
         replica: name of this writer, noted in what it saves.
         limits: what it reads and writes at most.
-        adapter: for live agents; None when the state is what callers work with.
+        adapter: an ``Adapter`` or ``AsyncAdapter``; None when callers work with the state.
         watch: notices session ids that are never seen again.
         cache: what was read or written last.
         retention: the rule by which old revisions are removed; None: they are all kept.
@@ -50,7 +43,7 @@ class Options(NamedTuple, Generic[S]):
     namespace: str
     replica: str
     limits: Limits
-    adapter: Adapter | None
+    adapter: Any
     watch: KeyWatch
     cache: Cache
     retention: Retention | None = None

@@ -1,7 +1,5 @@
 """What ``verify`` finds in a store: stored bytes that are not what was written."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 
@@ -16,6 +14,8 @@ class Problem:
         revisions: those that cannot be restored for it, as ranges from a first to a last.
         page: id of the page, in hex; None where it is not one.
     """
+
+    __module__ = "checkpoint"
 
     namespace: str
     session_id: str

@@ -1,11 +1,11 @@
 """The values that callers are given: snapshots, restored states, sessions in a listing."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, Self
+
+from typing_extensions import TypeVar
 
 from checkpoint._records.header import (
     Kind,
@@ -15,6 +15,7 @@ from checkpoint._records.header import (
 )
 
 S = TypeVar("S")
+T = TypeVar("T", default=S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Snapshot:
         labels: names given to this revision.
         size: bytes of the stored record; 0 where it was not asked for.
     """
+
+    __module__ = "checkpoint"
 
     namespace: str
     session_id: str
@@ -58,7 +61,7 @@ class Snapshot:
         *,
         labels: Iterable[str] = (),
         size: int = 0,
-    ) -> Snapshot:
+    ) -> Self:
         """The snapshot that a record's header tells of."""
         return cls(
             namespace=namespace,
@@ -78,18 +81,20 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Restored(Generic[S]):
+class Restored(Generic[S, T]):
     """A state rebuilt from the store.
 
     Attributes:
         state: a new instance, yours to change; it remembers which revision it came from.
         snapshot: the metadata of that revision.
-        agent: what ``build`` made of the state; None without an adapter.
+        agent: what ``build`` made of the state; without an adapter, the state itself.
     """
+
+    __module__ = "checkpoint"
 
     state: S
     snapshot: Snapshot
-    agent: Any = None
+    agent: T
 
     @property
     def revision(self) -> int:
@@ -106,6 +111,8 @@ class SessionInfo:
         revision: its newest revision.
         saved_at: when that was saved, in UTC.
     """
+
+    __module__ = "checkpoint"
 
     namespace: str
     session_id: str

@@ -1,7 +1,5 @@
 """``AgentState``: the base class for the state of an agent."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -36,6 +34,8 @@ class AgentState(BaseModel):
         >>> Support(memory=["hi"]).memory[0]
         'hi'
     """
+
+    __module__ = "checkpoint"
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, validate_default=True)
     __checkpoint_schema__: ClassVar[tuple[str, int] | None] = None

@@ -67,6 +67,8 @@ class Memory(MutableSequence[T]):
         {'config': {}, 'memory': ['a', 'b'], 'cursors': {}}
     """
 
+    __module__ = "checkpoint"
+
     __slots__ = ("_lazy",)
     __hash__ = None  # type: ignore[assignment]  # mutable, as a list is
 

@@ -38,6 +38,8 @@ class InMemoryStore:
         {'seen': 1}
     """
 
+    rewrites = True
+
     def __init__(self) -> None:
         self._sessions: dict[SessionKey, _Session] = {}
         self._pages: defaultdict[SessionKey, dict[bytes, Page]] = defaultdict(dict)
@@ -45,7 +47,9 @@ class InMemoryStore:
         self._closed = False
         log.warning("memory:// keeps sessions in this process only; they end with it")
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
         with self._open_lock():
             session = self._sessions.get(key)
             if session is None:
@@ -91,7 +95,7 @@ class InMemoryStore:
             return True
 
     def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
         with self._open_lock():
             session = self._sessions.get(key)
@@ -114,7 +118,7 @@ class InMemoryStore:
             ]
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         with self._open_lock():
             heads = {key: session.head for key, session in self._sessions.items()}

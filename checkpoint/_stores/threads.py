@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from checkpoint._ids import SessionKey
@@ -35,15 +36,16 @@ class ThreadedStore:
 
     def __init__(self, store: Store, threads: int = 8) -> None:
         self._store = store
+        self.rewrites = getattr(store, "rewrites", False)
         self._threads = threads
         self._pool = self._new_pool()
         self._pid = os.getpid()
         self._closed = False
 
     async def read(
-        self, key: SessionKey, revision: int | None = None, since: int = 0
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
     ) -> Segment | None:
-        return await self._run(self._store.read, key, revision, since)
+        return await self._run(partial(self._store.read, key, revision, since=since))
 
     async def commit(self, key: SessionKey, commit: Commit) -> bool:
         return await self._finish(self._store.commit, key, commit)
@@ -52,14 +54,15 @@ class ThreadedStore:
         return await self._finish(self._store.prune, key, pruning)
 
     async def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        return await self._run(self._store.headers, key, before, limit, bases)
+        return await self._run(partial(self._store.headers, key, before, limit, bases=bases))
 
     async def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
-        return await self._run(self._store.sessions, namespace, prefix, after, limit, deleted)
+        call = partial(self._store.sessions, namespace, prefix, after, limit, deleted=deleted)
+        return await self._run(call)
 
     async def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
         await self._finish(self._store.put_pages, key, pages)

@@ -6,43 +6,37 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Generic
+
+from typing_extensions import TypeVar
 
 from checkpoint._ids import check_id
 from checkpoint._records.baseline import Baseline, Tip
-from checkpoint._records.header import Kind, read_header
-from checkpoint._records.labels import attachment_name
 from checkpoint._runtime import log
+from checkpoint._runtime.adapter import with_build
 from checkpoint._runtime.lineage import Lineage
 from checkpoint._runtime.options import Options
 from checkpoint._runtime.snapshot import (
     Restored,
-    SessionInfo,
     Snapshot,
-    from_micros,
 )
 from checkpoint._runtime.waiting import Attempts, value
 from checkpoint._serializer import Draft
-from checkpoint._sync.commits import EpochMoved
 from checkpoint._sync.engine import Engine
+from checkpoint._sync.history import History
 from checkpoint._sync.turn import Turn
 from checkpoint._sync.upkeep import Upkeep
-from checkpoint.errors import Conflict, Damaged, UnsupportedFormat
+from checkpoint.errors import Conflict
 from checkpoint.store import Store
 
-if TYPE_CHECKING:
-    from checkpoint._document.changes import Change
-
 S = TypeVar("S")
+T = TypeVar("T", default=S)
 R = TypeVar("R")
 
-_PAGE = 500  # sessions or records asked for at once in a listing
 
-
-class Checkpointer(Upkeep[S]):
+class Checkpointer(History[S], Upkeep[S], Generic[S, T]):
     """Saves and restores the sessions of one namespace of one store.
 
     Made by :func:`checkpoint.open`; use it with ``with``, or call :meth:`close`.
@@ -54,6 +48,8 @@ class Checkpointer(Upkeep[S]):
     never told as a missing session.
     """
 
+    __module__ = "checkpoint"
+
     def __init__(self, store: Store, options: Options[S]) -> None:
         self._engine = Engine(store, options)
         self._store = store
@@ -62,7 +58,7 @@ class Checkpointer(Upkeep[S]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._options})"
 
-    def __enter__(self) -> Checkpointer[S]:
+    def __enter__(self) -> Checkpointer[S, T]:
         return self
 
     def __exit__(
@@ -77,10 +73,8 @@ class Checkpointer(Upkeep[S]):
         """Release the store's connections. Calls after this raise ``StoreClosed``.
 
         Example:
-            >>> def main():
-            ...     cp = checkpoint.open("memory://")
-            ...     cp.close()
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> cp.close()
         """
         self._store.close()
 
@@ -93,7 +87,8 @@ class Checkpointer(Upkeep[S]):
         turn_id: str | None = None,
         new: Callable[[], S] | None = None,
         window: int | None = None,
-    ) -> Turn[S]:
+        build: Callable[[S], T] | None = None,
+    ) -> Turn[S, T]:
         """A turn of a session: restored when it is entered, saved when it is left.
 
         Nothing is saved when the body raises, or when it changed nothing.
@@ -105,6 +100,7 @@ class Checkpointer(Upkeep[S]):
                 are remembered.
             new: makes the first state of a session that has none; the model itself by default.
             window: how many of the newest items of each memory to fetch now; see :meth:`restore`.
+            build: makes the agent of this turn, in place of the adapter's ``build``.
 
         Raises:
             Conflict: on exit, somebody else saved the session meanwhile; nothing was written.
@@ -113,22 +109,22 @@ class Checkpointer(Upkeep[S]):
             SchemaMismatch: on entry, the session was saved with another schema or version.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         with cp.turn("user-42") as turn:
-            ...             turn.state["greeted"] = True
-            ...         return turn.revision
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> with cp.turn("user-42") as turn:
+            ...     turn.state["greeted"] = True
+            >>> turn.revision
             1
         """
         if turn_id is not None:
             check_id(turn_id, "turn id")
-        return Turn(self._engine, self._engine.key(session_id), turn_id, new, window)
+        adapter = with_build(self._options.adapter, build)
+        key = self._engine.key(session_id)
+        return Turn(self._engine, key, turn_id, new, window, adapter)
 
     def run(
         self,
         session_id: str,
-        fn: Callable[[S], R],
+        fn: Callable[[T], R],
         *,
         turn_id: str | None = None,
         new: Callable[[], S] | None = None,
@@ -155,10 +151,8 @@ class Checkpointer(Upkeep[S]):
             >>> def count(state):
             ...     state["n"] = state.get("n", 0) + 1
             ...     return state["n"]
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         return [cp.run("user-42", count, turn_id="message-1") for _ in "ab"]
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> [cp.run("user-42", count, turn_id="message-1") for _ in "ab"]
             [1, 1]
         """
         deadline = time.monotonic() + timeout
@@ -170,7 +164,7 @@ class Checkpointer(Upkeep[S]):
             if turn.replayed:
                 earlier: R = turn.result
                 return earlier
-            result: R = value(fn(turn.state if turn.agent is None else turn.agent))
+            result: R = value(fn(turn.agent))
             try:
                 turn.finish(result)
             except Conflict:
@@ -187,7 +181,7 @@ class Checkpointer(Upkeep[S]):
         *,
         revision: int | str | None = None,
         window: int | None = None,
-    ) -> Restored[S]:
+    ) -> Restored[S, T]:
         """Rebuild the state of a session, the newest or any revision of it.
 
         Args:
@@ -202,20 +196,18 @@ class Checkpointer(Upkeep[S]):
             SchemaMismatch, SchemaChanged, InvalidState: the stored state is not one of this model.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"memory": ["hi"]})
-            ...         return (cp.restore("user-42")).state
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"memory": ["hi"]})
+            >>> cp.restore("user-42").state
             {'memory': ['hi']}
         """
         key = self._engine.key(session_id)
-        begun = self._engine.begin(key, revision, window=window)
+        begun = self._engine.begin(key, revision, adapter=self._options.adapter, window=window)
         header = begun.lineage.known.header
         return Restored(begun.state, Snapshot.of(*key, header), begun.agent)
 
     def save(
-        self, session_id: str, state: S, *, parent: Snapshot | None = None, branch: bool = False
+        self, session_id: str, state: T, *, parent: Snapshot | None = None, branch: bool = False
     ) -> Snapshot:
         """Save a state: one that was restored, as its next revision; a new one, as a new session.
 
@@ -235,13 +227,11 @@ class Checkpointer(Upkeep[S]):
             SaveUnclear: the store stopped answering; save again to find out.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         restored = cp.restore("user-42")
-            ...         restored.state["n"] = 2
-            ...         return (cp.save("user-42", restored.state)).revision
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"n": 1})
+            >>> restored = cp.restore("user-42")
+            >>> restored.state["n"] = 2
+            >>> cp.save("user-42", restored.state).revision
             2
         """
         key = self._engine.key(session_id)
@@ -250,17 +240,15 @@ class Checkpointer(Upkeep[S]):
         assert saved is not None  # only a turn's first state may have nothing to save
         return Snapshot.of(*key, saved)
 
-    def overwrite(self, session_id: str, state: S) -> Snapshot:
+    def overwrite(self, session_id: str, state: T) -> Snapshot:
         """Save a state on top of whatever is there, without regard to what others saved.
 
         The one way to ignore a conflict; it is logged as a warning. Earlier revisions stay.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         return (cp.overwrite("user-42", {"n": 0})).revision
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"n": 1})
+            >>> cp.overwrite("user-42", {"n": 0}).revision
             2
         """
         key = self._engine.key(session_id)
@@ -274,202 +262,3 @@ class Checkpointer(Upkeep[S]):
         self._engine.lineages.remember(state, Lineage(key, sent.after))
         log.warning("overwritten", session_id=session_id, revision=sent.record.revision)
         return Snapshot.of(*key, sent.tip.header)
-
-    # --- history ---------------------------------------------------------------------------------
-
-    def history(
-        self, session_id: str, *, limit: int | None = None, before: int | None = None
-    ) -> list[Snapshot]:
-        """The snapshots of a session, newest first; no state is loaded.
-
-        Args:
-            limit: at most this many; None for all.
-            before: only revisions below this one, to go on where an earlier call ended.
-
-        Raises:
-            SessionNotFound: there is no such session.
-
-        Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         return [snapshot.revision for snapshot in cp.history("user-42")]
-            >>> main()
-            [1]
-        """
-        key = self._engine.key(session_id)
-        labels = self._engine.labels(key)
-        found: list[Snapshot] = []
-        while limit is None or len(found) < limit:
-            wanted = _PAGE if limit is None else min(_PAGE, limit - len(found))
-            page = self._store.headers(key, before, wanted)
-            for record, size in page:
-                try:
-                    header, _ = read_header(record)
-                except (Damaged, UnsupportedFormat) as exc:
-                    exc.at(key, record.revision)
-                    raise
-                if header.kind is not Kind.TOMBSTONE:
-                    names = sorted(
-                        n for n, revision in labels.items() if revision == record.revision
-                    )
-                    found.append(Snapshot.of(*key, header, labels=names, size=size))
-                before = record.revision
-            if len(page) < wanted:
-                break
-        if not found:
-            self._engine.require_session(key)  # a missing session is told as that
-        return found
-
-    def diff(self, session_id: str, old: int | str, new: int | str) -> list[Change]:
-        """What changed from one revision to another, of whatever schemas they are.
-
-        Raises:
-            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
-
-        Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         for n in 1, 2:
-            ...             with cp.turn("user-42") as turn:
-            ...                 turn.state["n"] = n
-            ...         return [str(change) for change in cp.diff("user-42", 1, 2)]
-            >>> main()
-            ['n = 2']
-        """
-        from checkpoint._document.changes import changes_of
-        from checkpoint._document.diff import diff
-
-        before = self.document(session_id, revision=old)
-        after = self.document(session_id, revision=new)
-        return changes_of(diff(before, after))
-
-    def document(self, session_id: str, *, revision: int | str | None = None) -> Any:
-        """The stored document of a revision as plain data, whatever its schema: for tools.
-
-        Raises:
-            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
-
-        Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         return cp.document("user-42")
-            >>> main()
-            {'n': 1}
-        """
-        return self._engine.document(self._engine.key(session_id), revision)
-
-    # --- whole sessions --------------------------------------------------------------------------
-
-    def fork(
-        self, session_id: str, new_session_id: str, *, revision: int | str | None = None
-    ) -> Snapshot:
-        """Start a new session from a revision of this one (the newest, if None).
-
-        Raises:
-            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
-            Conflict: there is a session of the new id.
-
-        Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         return (cp.fork("user-42", "what-if")).source
-            >>> main()
-            ('user-42', 1)
-        """
-        from checkpoint._sync.pinning import fork
-
-        source, target = self._engine.key(session_id), self._engine.key(new_session_id)
-        return fork(self._engine, source, target, revision)
-
-    def rollback(self, session_id: str, revision: int | str) -> Snapshot:
-        """Make an earlier revision the newest again, as a new revision; history stays.
-
-        Raises:
-            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
-            Conflict: the session was saved meanwhile.
-
-        Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         for n in 1, 2:
-            ...             with cp.turn("user-42") as turn:
-            ...                 turn.state["n"] = n
-            ...         cp.rollback("user-42", 1)
-            ...         return (cp.restore("user-42")).state
-            >>> main()
-            {'n': 1}
-        """
-        key = self._engine.key(session_id)
-        while True:
-            # The head first: while its epoch lasts, no page of what is loaded then is removed.
-            tip = self._engine.require_session(key)
-            loaded = self._engine.load(key, revision)
-            with suppress(EpochMoved):
-                place = (session_id, loaded.header.revision)
-                return self._engine.copy(key, loaded, place, tip)
-
-    def label(self, session_id: str, label: str, *, revision: int | str | None = None) -> Snapshot:
-        """Name a revision (the newest, if None), so that ``restore(revision=label)`` finds it.
-
-        A label names one revision of its session; labelling again moves it.
-
-        Raises:
-            SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
-
-        Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         cp.label("user-42", "before the upgrade")
-            ...         return (cp.restore("user-42", revision="before the upgrade")).state
-            >>> main()
-            {'n': 1}
-        """
-        check_id(label, "label")
-        key = self._engine.key(session_id)
-        header = self._engine.label(key, label, revision)
-        return Snapshot.of(*key, header, labels=[label])
-
-    def unlabel(self, session_id: str, label: str) -> bool:
-        """Remove a label; whether it was there. The revision stays.
-
-        Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         cp.label("user-42", "old")
-            ...         return [cp.unlabel("user-42", "old") for _ in "ab"]
-            >>> main()
-            [True, False]
-        """
-        name = attachment_name(check_id(label, "label"))
-        return self._store.detach(self._engine.key(session_id), 0, name)
-
-    def sessions(self, prefix: str = "") -> Iterator[SessionInfo]:
-        """The sessions of this namespace, in byte order of their ids.
-
-        Args:
-            prefix: only ids that begin with it.
-
-        Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user/42", {})
-            ...         return [session.session_id for session in cp.sessions("user/")]
-            >>> main()
-            ['user/42']
-        """
-        if prefix != "":
-            check_id(prefix, "prefix of session ids")
-        namespace = self._options.namespace
-        after: str | None = None
-        while True:
-            page = self._store.sessions(namespace, prefix, after, _PAGE)
-            for session_id, head in page:
-                yield SessionInfo(namespace, session_id, head.revision, from_micros(head.saved_at))
-            if len(page) < _PAGE:
-                return
-            after = page[-1][0]

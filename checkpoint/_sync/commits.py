@@ -57,7 +57,7 @@ def load(
         Damaged, UnsupportedFormat, StateTooLarge: see :func:`checkpoint._records.segment.read`.
         StoreError: the store did not answer.
     """
-    segment = store.read(key, revision, known.header.revision if known else 0)
+    segment = store.read(key, revision, since=known.header.revision if known else 0)
     if segment is None:
         return None
     if known is not None:

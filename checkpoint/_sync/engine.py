@@ -76,7 +76,7 @@ class Engine(Loader[S]):
             tip = self.tip(key)
             raise conflict(key, parent.revision, tip.header if tip else None) from exc
         if loaded.header.write_id.hex() != parent.write_id:
-            raise conflict(key, parent.revision, (self.require_session(key)).header)
+            raise conflict(key, parent.revision, self.require_session(key).header)
         while True:
             try:
                 pages = dict(loaded.pages)
@@ -192,7 +192,7 @@ class Engine(Loader[S]):
         header, wanted = draft.header, draft.wanted
         tip = self.tip(key)
         if draft.operations is not None:
-            tip = (self.load(key, None)).end  # its records may have been written anew
+            tip = self.load(key, None).end  # its records may have been written anew
         if tip is None or tip.header.write_id != draft.guard:
             raise conflict(key, draft.tip.header.parent_revision, tip.header if tip else None)
         if header is None or wanted is None:
@@ -310,7 +310,7 @@ class Engine(Loader[S]):
 
     def label(self, key: SessionKey, label: str, revision: int | str | None) -> RecordHeader:
         """Name a revision; the header of it."""
-        header = (self.load(key, revision)).header
+        header = self.load(key, revision).header
         self.store.attach(key, label_attachment(key, label, header.revision))
         try:  # again: what a rule removed before it saw the label is not kept by it
             self.load(key, header.revision)

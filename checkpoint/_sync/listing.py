@@ -18,7 +18,7 @@ _NONE_AFTER = 2**53  # no session has so many revisions
 
 def read_head(store: Store, key: SessionKey) -> Head | None:
     """The head of a session, without its records; None when there never was one."""
-    segment = store.read(key, None, _NONE_AFTER)
+    segment = store.read(key, None, since=_NONE_AFTER)
     return segment.head if segment else None
 
 
@@ -50,7 +50,7 @@ def listed(
 ) -> Iterator[list[tuple[Record, int]]]:
     """Records without their bodies, and their sizes; newest first, many at once."""
     while True:
-        found = store.headers(key, before, _LISTED, bases)
+        found = store.headers(key, before, _LISTED, bases=bases)
         yield found
         if len(found) < _LISTED:
             return
@@ -72,7 +72,7 @@ def each_session(store: Store, namespace: str, prefix: str) -> Iterator[SessionK
     """All sessions of a namespace, also deleted ones, and those that are only pages."""
     after = None
     while True:
-        found = store.sessions(namespace, prefix, after, _LISTED, True)
+        found = store.sessions(namespace, prefix, after, _LISTED, deleted=True)
         for session_id, _ in found:
             yield SessionKey(namespace, session_id)
         if len(found) < _LISTED:

@@ -18,6 +18,7 @@ from checkpoint._records.header import Kind, Recent
 from checkpoint._records.labels import read_labels
 from checkpoint._records.segment import read, survey
 from checkpoint._runtime import log
+from checkpoint._runtime.adapter import Adapter
 from checkpoint._runtime.lineage import IdentityMap, Lineage
 from checkpoint._runtime.options import Options
 from checkpoint._runtime.waiting import value
@@ -40,7 +41,12 @@ S = TypeVar("S")
 
 
 class Begun(NamedTuple, Generic[S]):
-    """What a turn starts with; ``result`` is that of an earlier delivery, when ``replayed``."""
+    """What a turn starts with.
+
+    Attributes:
+        agent: what ``build`` made of the state; without an adapter, the state itself.
+        result: of an earlier delivery of the turn, when ``replayed``.
+    """
 
     state: S
     agent: Any
@@ -137,6 +143,7 @@ class Loader(Generic[S]):
         key: SessionKey,
         revision: int | str | None = None,
         *,
+        adapter: Adapter[S, Any] | None,
         window: int | None = None,
         turn_id: str | None = None,
         new: Callable[[], S] | None = None,
@@ -144,6 +151,7 @@ class Loader(Generic[S]):
         """The state and the agent of a revision, or of the newest; or what a turn starts with.
 
         Args:
+            adapter: builds the agent; None where the state takes its place.
             turn_id: of a turn that may have been saved before: then the state as it left it.
             new: makes the first state of a session that has none; None where it must have one.
         """
@@ -154,13 +162,13 @@ class Loader(Generic[S]):
                 assert new is not None
                 state: S = value(new())
                 first = unsaved(key, self.options.schema, state, known.tip if known else None)
-                return self._begun(state, Lineage(key, first))
+                return self._begun(state, Lineage(key, first), adapter)
             earlier = [w for w in known.end.recent if turn_id is not None and w.turn_id == turn_id]
             result = known.result
             try:
                 if earlier and earlier[-1].revision != known.header.revision:
                     known, result = self._left_by(key, earlier[-1], known)
-                begun = self._restored(key, known, window)
+                begun = self._restored(key, known, adapter, window)
             except PagesGone:
                 continue
             if not earlier:
@@ -168,7 +176,13 @@ class Loader(Generic[S]):
             # A copy: what is kept in the cache must not be changed by a caller.
             return begun._replace(replayed=True, result=decode(encode(result.get(RESULT))))
 
-    def _restored(self, key: SessionKey, known: Baseline, window: int | None) -> Begun[S]:
+    def _restored(
+        self,
+        key: SessionKey,
+        known: Baseline,
+        adapter: Adapter[S, Any] | None,
+        window: int | None,
+    ) -> Begun[S]:
         """Build the state and the agent of a revision, and remember where they came from."""
         started = time.perf_counter()
         memories = () if window is None else self.options.schema.memories
@@ -180,7 +194,7 @@ class Loader(Generic[S]):
             self._fetch(key, known, needed, pages)
             self.options.cache.put_pages(key, known)
         state, known = self.hydrate(key, known, window)
-        begun = self._begun(state, Lineage(key, known))
+        begun = self._begun(state, Lineage(key, known), adapter)
         self.options.watch.saw_restored()
         if log.is_debugging():
             log.debug(
@@ -231,10 +245,9 @@ class Loader(Generic[S]):
             return newest, {} if turn.result is None else {RESULT: decode(turn.result)}
         return loaded, loaded.result
 
-    def _begun(self, state: S, lineage: Lineage) -> Begun[S]:
-        adapter = self.options.adapter
-        agent = value(adapter.build(state)) if adapter else None
-        self.lineages.remember(agent if adapter else state, lineage)
+    def _begun(self, state: S, lineage: Lineage, adapter: Adapter[S, Any] | None) -> Begun[S]:
+        agent = value(adapter.build(state)) if adapter else state
+        self.lineages.remember(agent, lineage)
         return Begun(state, agent, lineage)
 
     def labels(self, key: SessionKey) -> dict[str, int]:

@@ -65,5 +65,5 @@ def fetch(
 
 def _was_pruned(store: Store, key: SessionKey, revision: int, epoch: int) -> bool:
     """Whether something was taken out of a session since: no page goes before that."""
-    now = store.read(key, revision, revision - 1)
+    now = store.read(key, revision, since=revision - 1)
     return now is None or not now.records or now.head.epoch != epoch

@@ -87,7 +87,7 @@ def _is_as_loaded(engine: Engine[Any], source: SessionKey, loaded: Baseline) -> 
     A number is never used again, so it is the revision that was loaded.
     """
     number = loaded.header.revision
-    segment = engine.store.read(source, number, number - 1)
+    segment = engine.store.read(source, number, since=number - 1)
     return bool(segment and segment.records and segment.head.epoch == loaded.end.epoch)
 
 

@@ -60,6 +60,11 @@ def delete_revision(engine: Engine[Any], key: SessionKey, revision: int) -> Prun
         if records is None:
             continue
         anew = rewritten(key, records, gone, engine.options.limits)
+        if anew and not getattr(engine.store, "rewrites", False):
+            raise InvalidOption(
+                "this store cannot remove a revision that others follow in its segment; remove "
+                "whole segments with a retention rule, prune(session_id, Retention(...))"
+            ).at(key, revision)
         try:
             was_sent = True
             if engine.store.prune(key, _pruning(head, revision, anew)):

@@ -36,11 +36,9 @@ class Upkeep(Generic[S]):
             StoreError: the store did not answer; delete it again to remove what may be left.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         return [cp.delete("user-42"), cp.delete("user-42")]
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"n": 1})
+            >>> [cp.delete("user-42"), cp.delete("user-42")]
             [True, False]
         """
         from checkpoint._sync.maintenance import delete
@@ -74,13 +72,11 @@ class Upkeep(Generic[S]):
             Damaged: it cannot be told what is needed. Revisions that go are removed all the same.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         cp.rollback("user-42", 1)
-            ...         rule = checkpoint.Retention(keep_last=1)
-            ...         return (cp.prune("user-42", rule)).removed
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"n": 1})
+            >>> _ = cp.rollback("user-42", 1)
+            >>> rule = checkpoint.Retention(keep_last=1)
+            >>> cp.prune("user-42", rule).removed
             ((1, 1),)
         """
         from checkpoint._sync.maintenance import prune
@@ -114,12 +110,10 @@ class Upkeep(Generic[S]):
 
         Example:
             >>> from datetime import timedelta
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         rule = checkpoint.Retention(ttl=timedelta(days=90))
-            ...         return [pruned.deleted for pruned in cp.sweep(rule)]
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"n": 1})
+            >>> rule = checkpoint.Retention(ttl=timedelta(days=90))
+            >>> [pruned.deleted for pruned in cp.sweep(rule)]
             [False]
         """
         from checkpoint._sync.listing import each_session
@@ -146,14 +140,12 @@ class Upkeep(Generic[S]):
             Damaged: it, or what comes after it, cannot be read.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         for n in 1, 2, 3:
-            ...             with cp.turn("user-42") as turn:
-            ...                 turn.state["n"] = n
-            ...         cp.delete_revision("user-42", 2)
-            ...         return [snapshot.revision for snapshot in cp.history("user-42")]
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> for n in 1, 2, 3:
+            ...     with cp.turn("user-42") as turn:
+            ...         turn.state["n"] = n
+            >>> _ = cp.delete_revision("user-42", 2)
+            >>> [snapshot.revision for snapshot in cp.history("user-42")]
             [3, 1]
         """
         from checkpoint._sync.rewriting import delete_revision
@@ -181,11 +173,9 @@ class Upkeep(Generic[S]):
             SessionNotFound: there is no such session.
 
         Example:
-            >>> def main():
-            ...     with checkpoint.open("memory://") as cp:
-            ...         cp.save("user-42", {"n": 1})
-            ...         return cp.verify("user-42")
-            >>> main()
+            >>> cp = checkpoint.open("memory://")
+            >>> _ = cp.save("user-42", {"n": 1})
+            >>> cp.verify("user-42")
             []
         """
         from checkpoint._sync.verify import verify

@@ -63,7 +63,7 @@ def _has_lost(engine: Engine[Any], key: SessionKey, before: Head) -> bool:
     if now is None or now.deleted or now.epoch != before.epoch:
         return True
     # Deleted and created anew, perhaps.
-    segment = engine.store.read(key, before.revision, before.revision - 1)
+    segment = engine.store.read(key, before.revision, since=before.revision - 1)
     return now.revision != before.revision and not (segment and segment.records)
 
 
@@ -141,7 +141,7 @@ class _Check:
                 self._named.setdefault(page, []).append((first, last))
             stored = read(self._key, records, self._limits)
             spilled = stored.base.spilled()
-            pages = {ref.id: page for ref, page in (self._fetch(spilled)).items()}
+            pages = {ref.id: page for ref, page in self._fetch(spilled).items()}
             if all(ref.id in pages for ref in spilled):  # else that is told below
                 stored.build(self._key, pages)
         except _UNUSABLE as exc:

@@ -37,9 +37,12 @@ class Blocking:
         self._thread = Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._store = self._run(open())
+        self.rewrites = getattr(self._store, "rewrites", False)
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        return self._run(self._store.read(key, revision, since))
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        return self._run(self._store.read(key, revision, since=since))
 
     def commit(self, key: SessionKey, commit: Commit) -> bool:
         return self._run(self._store.commit(key, commit))
@@ -48,14 +51,14 @@ class Blocking:
         return self._run(self._store.prune(key, pruning))
 
     def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        return self._run(self._store.headers(key, before, limit, bases))
+        return self._run(self._store.headers(key, before, limit, bases=bases))
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
-        return self._run(self._store.sessions(namespace, prefix, after, limit, deleted))
+        return self._run(self._store.sessions(namespace, prefix, after, limit, deleted=deleted))
 
     def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
         self._run(self._store.put_pages(key, pages))

@@ -100,11 +100,11 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
 
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **flags: Any) -> Any:
             self._calls.append(name)
             if name == "commit" and self._rivals:
                 self._rivals.pop(0)()
-            answer = method(*args)
+            answer = method(*args, **flags)
             self._traffic.append(Call(name, args, answer))
             return answer
 

@@ -69,7 +69,7 @@ class Hooked:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
 
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **flags: Any) -> Any:
             if self.each is not None:
                 self.each(len(self.calls))
             self.calls.append(name)
@@ -77,9 +77,9 @@ class Hooked:
                 step()
             if name in self.late:
                 self.late.remove(name)
-                self._under_way.append(lambda: method(*args))
+                self._under_way.append(lambda: method(*args, **flags))
                 raise LOST
-            answer = method(*args)
+            answer = method(*args, **flags)
             for step in self._next(self.after, name):
                 step()
             return answer

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import checkpoint
 from checkpoint import (
     AgentState,
     AsyncCheckpointer,
@@ -25,7 +26,7 @@ from checkpoint import (
 )
 from checkpoint._records.frame import DIGEST_SIZE
 from checkpoint._records.header import Kind, read_header
-from checkpoint.store import Pruning, Store
+from checkpoint.store import InMemoryStore, Pruning, Store
 
 from .faces import Place
 from .hooked import hooked, key, lose
@@ -140,7 +141,7 @@ async def test_the_new_base_notes_what_it_was_made_from(cp: Dicts, store: Store)
     assert segment is not None
     gone, _ = read_header(segment.records[-1])
     await cp.delete_revision("user-42", 2)
-    ((base, _),) = store.headers(key("user-42"), 4, 1, True)
+    ((base, _),) = store.headers(key("user-42"), 4, 1, bases=True)
     header, _ = read_header(base)
     assert header.kind is Kind.BASE
     assert (header.revision, header.parent_revision) == (3, 2)
@@ -366,3 +367,23 @@ async def test_a_state_that_knows_a_big_value_can_name_its_pages_again(place: Pl
         assert (await cp.save("user-42", held)).kind == kind
     assert theirs.verify("user-42") == []
     assert (await place.open(Notes).restore("user-42")).state == held
+
+
+# --- stores that do not rewrite records ----------------------------------------------------------
+
+
+class NotRewriting(InMemoryStore):
+    rewrites = False
+
+
+async def test_without_rewriting_only_the_last_of_a_segment_goes() -> None:
+    store = NotRewriting()
+    cp = checkpoint.open_async(store, cache_bytes=0)
+    states = await begin(cp)
+    before = store.headers(key("user-42"), None, 99)
+    with pytest.raises(InvalidOption, match="retention rule") as raised:
+        await cp.delete_revision("user-42", 2)
+    assert raised.value.revision == 2
+    assert store.headers(key("user-42"), None, 99) == before
+    await cp.delete_revision("user-42", 4)
+    await check(cp, states, 4)

@@ -70,9 +70,9 @@ class Stepping:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
 
-        async def call(*args: Any) -> Any:
+        async def call(*args: Any, **flags: Any) -> Any:
             await Pause()
-            return method(*args)
+            return method(*args, **flags)
 
         return call
 
@@ -290,7 +290,7 @@ def check_no_leak(store: InMemoryStore) -> None:
     there = set()
     for owner in map(key, SESSIONS):
         there |= {(owner, page.id) for page in store.list_pages(owner)}
-        for record, _ in store.headers(owner, None, 100, True):
+        for record, _ in store.headers(owner, None, 100, bases=True):
             named |= {(ref.owner or owner, ref.id) for ref in read_header(record)[0].pages}
     assert there == named
 

@@ -46,7 +46,7 @@ async def test_the_newest_state_comes_back_equal_and_typed(place: Place) -> None
     assert type(restored.state) is Support
     assert type(restored.state.memory) is Memory
     assert type(restored.state.memory[0]) is Message
-    assert restored.agent is None
+    assert restored.agent is restored.state
 
 
 async def test_every_revision_comes_back_as_it_was(support: Supports) -> None:

@@ -221,7 +221,7 @@ async def test_a_patch_that_does_not_fit_is_told(cp: Dicts, store: Store) -> Non
 
 
 def named(store: Store, revision: int) -> list[bytes]:
-    (record, _), *_ = store.headers(KEY, revision + 1, 1, True)
+    (record, _), *_ = store.headers(KEY, revision + 1, 1, bases=True)
     return [page.id for page in read_header(record)[0].pages]
 
 

@@ -78,7 +78,10 @@ def stored(place: Place, session_id: str = SESSION) -> list[Note]:
 def layout(place: Place) -> ItemList:
     """The newest memory as it is stored: its pages, and what is in the record."""
     key = SessionKey("default", SESSION)
-    segment = place._store().read(key)
+    store = place._store()
+    segment = store.read(key)
+    if place.url != "memory://":
+        store.close()
     assert segment is not None
     document = read(key, segment.records, Limits(10**9)).build(key, {}).document
     items = list_at(document, ("memory",))

@@ -77,8 +77,10 @@ class Lagging(InMemoryStore):
         self._random = Random(0)
         self._copies: dict[SessionKey, Segment] = {}
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        segment = super().read(key, revision, since)
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        segment = super().read(key, revision, since=since)
         if segment is not None and revision is None and since == 0:
             if key in self._copies and self._random.random() < 0.05:
                 return self._copies[key]

@@ -167,10 +167,12 @@ class BrokenMoment(Broken):
 class ReadsTwice(InMemoryStore):
     """Reads the head, and the records a little later."""
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        first = super().read(key, revision, since)
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        first = super().read(key, revision, since=since)
         time.sleep(0.0001)
-        second = super().read(key, revision, since)
+        second = super().read(key, revision, since=since)
         return second._replace(head=first.head) if first and second else None
 
 
@@ -182,8 +184,10 @@ class BrokenView(Broken):
 class SinceOneTooMany(InMemoryStore):
     """Sends the record that the caller has."""
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        return super().read(key, revision, max(0, since - 1))
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        return super().read(key, revision, since=max(0, since - 1))
 
 
 class BrokenSince(Broken):
@@ -338,9 +342,9 @@ class ListsByPattern(InMemoryStore):
     """A prefix is a pattern to it."""
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
-        found = super().sessions(namespace, "", after, 10_000, deleted)
+        found = super().sessions(namespace, "", after, 10_000, deleted=deleted)
         pattern = prefix.replace("%", "*").replace("_", "?") + "*"
         return [pair for pair in found if fnmatchcase(pair[0], pattern)][:limit]
 
@@ -353,8 +357,10 @@ class BrokenPrefix(Broken):
 class FoldsCase(InMemoryStore):
     """As a database does by default."""
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        return super().read(_folded(key), revision, since)
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        return super().read(_folded(key), revision, since=since)
 
     def commit(self, key: SessionKey, commit: Commit) -> bool:
         return super().commit(_folded(key), commit)
@@ -407,9 +413,9 @@ class SizesOfHeads(InMemoryStore):
     """Tells the size of a head for that of a record."""
 
     def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        found = super().headers(key, before, limit, bases)
+        found = super().headers(key, before, limit, bases=bases)
         return [(record, len(record.header)) for record, _ in found]
 
 

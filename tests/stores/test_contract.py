@@ -9,6 +9,7 @@ from pathlib import Path
 
 from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint._stores.threads import ThreadedStore
+from checkpoint.store import Pruning, SessionKey
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
 from checkpoint_sql.sqlite import SqliteStore
 
@@ -31,6 +32,21 @@ class TestInMemory(StoreSuite):
 
     def open(self, place: Path) -> InMemoryStore:
         return InMemoryStore()
+
+
+class WithoutRewriting(InMemoryStore):
+    rewrites = False
+
+    def prune(self, key: SessionKey, pruning: Pruning) -> bool:
+        assert pruning.records == ()
+        return super().prune(key, pruning)
+
+
+class TestWithoutRewriting(StoreSuite):
+    durable = False
+
+    def open(self, place: Path) -> InMemoryStore:
+        return WithoutRewriting()
 
 
 class TestInMemoryInThreads(AsyncStoreSuite):

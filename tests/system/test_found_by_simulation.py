@@ -53,14 +53,16 @@ class Rotten(InMemoryStore):
         self.old = self.new = b""
         self.body = self.page = False
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        segment = super().read(key, revision, since)
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        segment = super().read(key, revision, since=since)
         return segment and segment._replace(records=tuple(map(self._rotten, segment.records)))
 
     def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        listed = super().headers(key, before, limit, bases)
+        listed = super().headers(key, before, limit, bases=bases)
         return [(self._rotten(record), size) for record, size in listed]
 
     def pages(self, key: SessionKey, ids: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -246,8 +248,10 @@ def test_a_copy_of_a_windowed_state_cannot_be_saved_before_it_is_loaded() -> Non
 class Late(InMemoryStore):
     """Has its first session only after somebody looked for it."""
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        segment = super().read(key, revision, since)
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        segment = super().read(key, revision, since=since)
         if segment is None:
             self.arrive()
         return segment

@@ -53,6 +53,8 @@ class AsyncObjectStore:
         StoreUnsafe: on the first save of a new session, if conditional writes are not supported.
     """
 
+    rewrites = True
+
     def __init__(self, objects: AsyncObjects, cache_bytes: int = MAX_BYTES) -> None:
         self._driver = objects
         self._known = KnownHeads(cache_bytes)
@@ -69,7 +71,7 @@ class AsyncObjectStore:
     # --- reading ---------------------------------------------------------------------------------
 
     async def read(
-        self, key: SessionKey, revision: int | None = None, since: int = 0
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
     ) -> Segment | None:
         async for _ in AsyncAttempts():
             known = await self._head(key)
@@ -89,7 +91,7 @@ class AsyncObjectStore:
         raise _pruned_meanwhile(key)
 
     async def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
         async for _ in AsyncAttempts():
             known = await self._head(key)
@@ -111,7 +113,7 @@ class AsyncObjectStore:
         raise _pruned_meanwhile(key)
 
     async def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         return await list_sessions(self._objects, namespace, prefix, after, limit, deleted)
 

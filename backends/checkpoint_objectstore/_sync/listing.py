@@ -118,7 +118,7 @@ def _id(objects: Objects, path: str, name: str) -> str | None:
     """The id of a session whose head cannot be read; None if no other object has it."""
     session_id = id_of(name)
     if session_id is None:  # the name is hashed
-        data = (objects.get_many([path + ID])).get(path + ID)
+        data = objects.get_many([path + ID]).get(path + ID)
         session_id = data.decode(errors="replace") if data is not None else None
         if session_id is not None and name_of(session_id) != name:
             return None

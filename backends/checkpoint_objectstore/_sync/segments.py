@@ -51,7 +51,7 @@ def list_segments(
                 listed += [first] if first[0].revision == segment.base else []
                 continue
             if bases and name in found:  # the header names too many pages for SEGMENT_START
-                data = (objects.get_many([name])).get(name, b"")
+                data = objects.get_many([name]).get(name, b"")
             some: Iterable[Record] = unpack_segment(key, segment, data)
         except (Damaged, UnsupportedFormat):
             some = [Record(number, b"", b"") for number in numbers]

@@ -55,6 +55,8 @@ class ObjectStore:
         StoreUnsafe: on the first save of a new session, if conditional writes are not supported.
     """
 
+    rewrites = True
+
     def __init__(self, objects: Objects, cache_bytes: int = MAX_BYTES) -> None:
         self._driver = objects
         self._known = KnownHeads(cache_bytes)
@@ -70,7 +72,9 @@ class ObjectStore:
 
     # --- reading ---------------------------------------------------------------------------------
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
         for _ in Attempts():
             known = self._head(key)
             if known is None:
@@ -89,7 +93,7 @@ class ObjectStore:
         raise _pruned_meanwhile(key)
 
     def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
         for _ in Attempts():
             known = self._head(key)
@@ -109,7 +113,7 @@ class ObjectStore:
         raise _pruned_meanwhile(key)
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         return list_sessions(self._objects, namespace, prefix, after, limit, deleted)
 

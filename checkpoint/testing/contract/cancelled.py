@@ -11,7 +11,7 @@ from checkpoint._ids import SessionKey
 from checkpoint._records.header import Kind
 from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint.store import AsyncStore, Page, Segment
-from checkpoint.testing.chain import Chain, new_record
+from checkpoint.testing.chain import Chain, check_rewriting, new_record
 from checkpoint.testing.contract.suite import Suite
 
 
@@ -85,6 +85,7 @@ class Cancelled(Suite):
     def test_a_cancelled_pruning_is_wholly_done_or_wholly_not(self, place: Path) -> None:
         async def write(store: AsyncStore, key: SessionKey, after: list[float]) -> None:
             chain = await begun(store, key)
+            check_rewriting(store)
             base = new_record(3)
             pruning = chain.draft_pruning((1, 2), records=((base, 3),), base=3)
             done = (pruning.head, (base,), 1)

@@ -17,7 +17,7 @@ class Headers(Suite):
     # --- the head and its guard ------------------------------------------------------------------
 
     def test_a_session_that_never_was_is_absent_everywhere(self, store: Store) -> None:
-        for absent in (store.read(KEY), store.read(KEY, 1), store.read(KEY, None, 5)):
+        for absent in (store.read(KEY), store.read(KEY, 1), store.read(KEY, None, since=5)):
             assert absent is None
         assert store.headers(KEY, None, 10) == []
         assert store.attachments(KEY) == []
@@ -25,7 +25,7 @@ class Headers(Suite):
         assert store.pages(KEY, [bytes(24)]) == {}
         assert store.list_pages(KEY) == []
         for deleted in (False, True):
-            assert store.sessions("default", "", None, 10, deleted) == []
+            assert store.sessions("default", "", None, 10, deleted=deleted) == []
 
     def test_a_created_session_reads_back_as_it_was_written(self, store: Store) -> None:
         chain = Chain(store)
@@ -59,7 +59,9 @@ class Headers(Suite):
         assert store.commit(elsewhere, lost) is False
         assert store.prune(elsewhere, chain.draft_pruning()) is False
         assert store.read(elsewhere) is None
-        assert store.sessions("default", "", None, 9, True) == [(KEY.session_id, chain.tip())]
+        assert store.sessions("default", "", None, 9, deleted=True) == [
+            (KEY.session_id, chain.tip())
+        ]
 
     def test_the_guard_is_the_write_id_and_not_the_revision(self, store: Store) -> None:
         chain = Chain(store)
@@ -141,7 +143,7 @@ class Headers(Suite):
         chain = Chain(store)
         chain.grow("bpp")
         for since in (0, 1, 2**63):
-            assert store.read(KEY, revision, since) == Segment(chain.tip(), ())
+            assert store.read(KEY, revision, since=since) == Segment(chain.tip(), ())
 
     @pytest.mark.parametrize("kinds", ["b", "bpp", "bppbpbpp"])
     def test_records_that_the_caller_has_are_not_sent(self, store: Store, kinds: str) -> None:
@@ -157,7 +159,7 @@ class Headers(Suite):
                 assert list(segment.records) == records[first - 1 : last], (revision, since)
                 assert segment.head == chain.head
         for since in (2**31, 2**63 - 1, 2**63, 2**200):
-            assert store.read(KEY, None, since) == Segment(chain.tip(), ())
+            assert store.read(KEY, None, since=since) == Segment(chain.tip(), ())
 
     def test_long_segments_come_whole_and_in_order(self, store: Store) -> None:
         chain = Chain(store)

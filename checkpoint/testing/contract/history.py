@@ -11,7 +11,7 @@ from checkpoint.testing.contract.suite import Suite
 
 
 def revisions(store: Store, before: int | None, limit: int, *, bases: bool = False) -> list[int]:
-    return [record.revision for record, _ in store.headers(KEY, before, limit, bases)]
+    return [record.revision for record, _ in store.headers(KEY, before, limit, bases=bases)]
 
 
 class History(Suite):
@@ -61,7 +61,7 @@ class History(Suite):
         chain.grow("bppbpbbp")
         assert revisions(store, before, limit, bases=True) == expected
         listed = dict(store.headers(KEY, None, 9))
-        for record, size in store.headers(KEY, None, 9, True):
+        for record, size in store.headers(KEY, None, 9, bases=True):
             assert listed[record] == size
 
     def test_history_is_paged_without_gaps_while_writes_go_on(self, store: Store) -> None:

@@ -48,7 +48,7 @@ def _any_pruning(store: Store) -> Pruning:
 
 def everything(store: Store) -> object:
     """All data that a store returns about its sessions."""
-    listed = store.sessions("default", "", None, 99, True)
+    listed = store.sessions("default", "", None, 99, deleted=True)
     keys = [SessionKey("default", name) for name, _ in listed]
     return listed, [
         (

@@ -138,16 +138,18 @@ class Listing(Suite):
             *(("a", UNBORN), ("b", kept.head), ("c", UNBORN), ("d", gone.head), ("e", UNBORN)),
             ("f", emptied.head),
         ]
-        assert store.sessions("default", "", None, 99, True) == everything
+        assert store.sessions("default", "", None, 99, deleted=True) == everything
         for limit in range(7):
-            assert store.sessions("default", "", None, limit, True) == everything[:limit]
+            assert store.sessions("default", "", None, limit, deleted=True) == everything[:limit]
         for at, (name, _) in enumerate(everything):
-            assert store.sessions("default", "", name, 2, True) == everything[at + 1 : at + 3]
-            assert store.sessions("default", name, None, 9, True) == [everything[at]]
+            assert (
+                store.sessions("default", "", name, 2, deleted=True) == everything[at + 1 : at + 3]
+            )
+            assert store.sessions("default", name, None, 9, deleted=True) == [everything[at]]
         assert [name for name, _ in store.sessions("default", "", None, 9)] == ["b", "f"]
         for name in ("a", "b", "c", "d", "e"):
             store.drop_pages(SessionKey("default", name), [bytes([n]) * 24 for n in range(3)])
-        assert store.sessions("default", "", None, 9, True) == [
+        assert store.sessions("default", "", None, 9, deleted=True) == [
             *(("b", kept.head), ("d", gone.head), ("f", emptied.head))
         ]
 
@@ -163,7 +165,7 @@ class Listing(Suite):
         store.put_pages(mine.key, [Page(bytes(24), b"page", 1)])
         assert store.read(there) is None
         assert store.list_pages(there) == []
-        assert store.sessions(other, "", None, 9, True) == []
+        assert store.sessions(other, "", None, 9, deleted=True) == []
         (theirs,) = create(store, "user-42", namespace=other)
         store.drop_pages(theirs.key, [bytes(24)])
         theirs.add(Kind.BASE)
@@ -181,6 +183,6 @@ class Listing(Suite):
             store.put_pages(chain.key, [Page(bytes(24), b"%d" % number, 1)])
         for number, chain in enumerate(chains):
             assert store.pages(chain.key, [bytes(24)]) == {bytes(24): b"%d" % number}
-            assert store.sessions(chain.key.namespace, "", None, 9, True) == [
+            assert store.sessions(chain.key.namespace, "", None, 9, deleted=True) == [
                 (chain.key.session_id, chain.head)
             ]

@@ -74,7 +74,7 @@ class Pages(Suite):
         store.put_pages(KEY, [])
         store.drop_pages(KEY, [])
         assert store.list_pages(KEY) == []
-        assert store.sessions("default", "", None, 9, True) == []
+        assert store.sessions("default", "", None, 9, deleted=True) == []
 
     def test_pages_that_are_put_again_are_there_once_and_the_same(self, store: Store) -> None:
         pages = pages_of(ODD_PAGES[:3])

@@ -72,7 +72,7 @@ class Pruned(Suite):
         assert segment_of(store, revision=4).records == (base, patch)
         assert segment_of(store, revision=4, since=3).records == (patch,)
         assert list(segment_of(store).records) == old[4:]
-        assert [r.revision for r, _ in store.headers(KEY, None, 9, True)] == [5, 3, 1]
+        assert [r.revision for r, _ in store.headers(KEY, None, 9, bases=True)] == [5, 3, 1]
         sizes = {record.revision: size for record, size in store.headers(KEY, None, 9)}
         assert sizes[3] == len(base.header) + len(base.body)
 
@@ -156,7 +156,7 @@ class Pruned(Suite):
     def test_a_pruning_for_another_head_is_refused_and_changes_nothing(self, store: Store) -> None:
         chain = Chain(store)
         chain.grow("bpb")
-        stale = chain.draft_pruning((1, 2), records=((new_record(3), 3),))
+        stale = chain.draft_pruning((1, 2))
         chain.add()
         store.attach(KEY, Attachment(1, "label/x", b"1"))
         right = chain.draft_pruning((1, 2))

@@ -42,6 +42,7 @@ class Request:
     process: Process
     name: str
     arguments: tuple[Any, ...]
+    flags: dict[str, Any]
     operation: Operation | None
 
     def __str__(self) -> str:
@@ -99,11 +100,13 @@ class Network:
         self._one_at_a_time = asyncio.Lock()
         self._pending: dict[int, asyncio.Task[None]] = {}
 
-    async def ask(self, process: Process, name: str, arguments: tuple[Any, ...]) -> Any:
+    async def ask(
+        self, process: Process, name: str, arguments: tuple[Any, ...], flags: dict[str, Any]
+    ) -> Any:
         """Send a request, and wait for its reply."""
         await process.ready()
         self.requests += 1
-        request = Request(self.requests, process, name, arguments, CURRENT.get())
+        request = Request(self.requests, process, name, arguments, flags, CURRENT.get())
         fate = self._fate(request)
         if fate is not Fate.FINE and name in self._served.steps and request.operation is not None:
             self._interrupted(request.operation)
@@ -269,6 +272,6 @@ class Process:
         """Let no further request of this process reach the store."""
         self._dead = True
 
-    async def ask(self, name: str, *arguments: Any) -> Any:
+    async def ask(self, name: str, *arguments: Any, **flags: Any) -> Any:
         """Send a request over the network, and wait for its reply."""
-        return await self._network.ask(self, name, arguments)
+        return await self._network.ask(self, name, arguments, flags)

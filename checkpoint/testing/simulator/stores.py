@@ -32,17 +32,21 @@ T = TypeVar("T")
 class Link:
     """An ``AsyncStore`` whose calls cross the network."""
 
+    rewrites = True
+
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    async def _ask(self, method: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
-        answer: T = await self._process.ask(method.__name__, *arguments)
+    async def _ask(
+        self, method: Callable[..., Coroutine[Any, Any, T]], *arguments: Any, **flags: Any
+    ) -> T:
+        answer: T = await self._process.ask(method.__name__, *arguments, **flags)
         return answer
 
     async def read(
-        self, key: SessionKey, revision: int | None = None, since: int = 0
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
     ) -> Segment | None:
-        return await self._ask(self.read, key, revision, since)
+        return await self._ask(self.read, key, revision, since=since)
 
     async def commit(self, key: SessionKey, commit: Commit) -> bool:
         return await self._ask(self.commit, key, commit)
@@ -51,14 +55,14 @@ class Link:
         return await self._ask(self.prune, key, pruning)
 
     async def headers(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        return await self._ask(self.headers, key, before, limit, bases)
+        return await self._ask(self.headers, key, before, limit, bases=bases)
 
     async def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
-        return await self._ask(self.sessions, namespace, prefix, after, limit, deleted)
+        return await self._ask(self.sessions, namespace, prefix, after, limit, deleted=deleted)
 
     async def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
         return await self._ask(self.put_pages, key, pages)
@@ -107,7 +111,8 @@ class SharedStore:
 
     async def carry_out(self, request: Request, note: Callable[[str], None]) -> Any:
         name, arguments, by = request.name, request.arguments, request.operation
-        answer = await getattr(self._store, name)(*arguments)
+        answer = await getattr(self._store, name)(*arguments, **request.flags)
+        arguments = (*arguments, *request.flags.values())
         note(described(name, arguments, answer))
         await self._record(name, arguments, answer, by)
         return self._rot.seen(name, arguments, answer, by)
@@ -154,8 +159,8 @@ class _Immediate:
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         method = getattr(self._store, name)
 
-        async def call(*arguments: Any) -> Any:
-            return method(*arguments)
+        async def call(*arguments: Any, **flags: Any) -> Any:
+            return method(*arguments, **flags)
 
         return call
 
