@@ -1,4 +1,4 @@
-"""Objects as files below a directory that is open: reading and listing them."""
+"""Reads and lists objects stored as files below an open directory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEY = re.compile(rf"({_NAME.pattern}/)*{_NAME.pattern}")
 START = re.compile(rf"({_NAME.pattern}/)*({_NAME.pattern})?")
 
 ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-"""What the system says where there is no file."""
+"""Errors of the system that mean there is no such file."""
 
 
 @contextmanager
@@ -37,9 +37,9 @@ def folder_of(key: str) -> str:
 
 
 def checked(key: str, allowed: re.Pattern[str] = KEY) -> str:
-    """The key, which can lead to no other place than one in the directory."""
+    """The key, if it is valid and so cannot point outside the directory."""
     if not allowed.fullmatch(key):
-        raise ValueError(f"{key!r} is no key")
+        raise ValueError(f"{key!r} is not a valid key")
     return key
 
 
@@ -52,7 +52,7 @@ def exists(root: int, path: str) -> bool:
 
 
 def is_file(root: int, key: str) -> bool:
-    """Whether there is an object; where a folder is in its place, a rename is told that."""
+    """Whether the object exists; not if the path is a folder, which a rename then reports."""
     try:
         return not stat.S_ISDIR(os.stat(checked(key), dir_fd=root).st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -71,7 +71,7 @@ def read(root: int, key: str, first: int | None = None) -> bytes | None:
 
 
 def names(root: int, folder: str) -> list[str]:
-    """The names in a folder that can be of keys, those of folders with a / at their end."""
+    """The names in a folder that can be part of a key; folders end in /."""
     try:
         with opened(root, folder or ".") as descriptor, os.scandir(descriptor) as entries:
             return [
@@ -84,9 +84,9 @@ def names(root: int, folder: str) -> list[str]:
 
 
 def walk(root: int, folder: str, start: str, after: str) -> Generator[Entry, None, None]:
-    """The objects in a folder and those below it, in byte order of their keys.
+    """The objects in a folder and below it, in byte order of their keys.
 
-    The names of folders are sorted with their /, for there are characters before and after it.
+    Folders are sorted with their final /, since other characters sort before and after it.
     """
     for name in sorted(name for name in names(root, folder) if name.startswith(start)):
         key = folder + name
@@ -94,7 +94,7 @@ def walk(root: int, folder: str, start: str, after: str) -> Generator[Entry, Non
             if key > after or after.startswith(key):
                 yield from walk(root, key, "", after)
         elif key > after:
-            with suppress(FileNotFoundError):  # it was removed meanwhile
+            with suppress(FileNotFoundError):  # removed meanwhile
                 found = os.stat(key, dir_fd=root, follow_symlinks=False)
                 if stat.S_ISREG(found.st_mode):
                     yield Entry(key, found.st_size, found.st_mtime_ns // 1000)

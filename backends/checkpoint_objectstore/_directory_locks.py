@@ -1,12 +1,12 @@
-"""Locks among the threads and processes of one machine, and what they leave for whoever comes next.
+"""Locks for the threads and processes of one machine, with marks for changes not yet on disk.
 
-A folder of objects is changed by one at a time: by who holds the lock of one of :data:`LOCKS`
-files, chosen by a hash of the folder's name. A lock goes with its holder, however that ends; the
-files stay, for unlinking one is a race with those who wait for it.
+One writer at a time changes a folder: the holder of one of :data:`LOCKS` lock files, chosen by a
+hash of the folder's name. The system releases a lock when its holder ends. The lock files stay,
+because unlinking one races with its waiters.
 
-While a change may not be on disk yet, the lock's file holds the folder's name: it is marked. The
-name outlives a holder that was killed, or whose sync failed, so that nobody takes for durable what
-he only sees: who reads a changed folder syncs it first, and so does who locks it next.
+While a change may not be on disk yet, the lock file holds the name of the folder: the folder is
+marked. The mark survives a holder that was killed or whose sync failed. Readers of a marked folder
+sync it first, and so does the next holder, so that nobody acts on a change that may be lost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from checkpoint.errors import StoreBusy, StoreUnsafe
 
 try:
     import fcntl
-except ImportError:  # Windows: told when a store is opened
+except ImportError:  # Windows: opening a store raises StoreUnsafe
     fcntl = None  # type: ignore[assignment]
 
 SUPPORTED = fcntl is not None
@@ -34,13 +34,13 @@ _CANNOT = {ENOLCK, ENOSYS, ENOTSUP, EOPNOTSUPP, EINVAL}
 _TAKEN = {EAGAIN, EWOULDBLOCK}
 _FOLDER = re.compile(rb"/[0-9a-z!=~/-]*")
 _LONGEST_PATH = 4096
-_LONGEST_WAIT = 0.01  # seconds between two looks at a lock that is taken
+_LONGEST_WAIT = 0.01  # seconds between two tries to take a lock
 
 _held: set[int] = set()  # descriptors of locks that this process holds or waits for
 
 
 def _let_go() -> None:
-    """Close, in a forked child, the locks of the parent: they must go when the parent does."""
+    """In a forked child, close the parent's locks, so that they are released when it ends."""
     while _held:
         with suppress(OSError):
             os.close(_held.pop())
@@ -69,7 +69,7 @@ def sync_folder(root: int, folder: str) -> None:
 
 
 def _above(folder: str) -> Iterator[str]:
-    """The folders that a folder is in, up to the directory itself."""
+    """The parent folders of a folder, up to the directory itself."""
     while folder:
         folder = folder.rpartition("/")[0]
         yield folder
@@ -83,18 +83,18 @@ class Held:
         self._folder = folder
 
     def mark(self) -> None:
-        """Say that the folder is about to change."""
+        """Mark the folder: a change may not be on disk yet."""
         os.pwrite(self._descriptor, f"/{self._folder}".encode(), 0)
 
     def unmark(self) -> None:
-        """Say that all changes of the folder are on disk."""
-        with suppress(OSError):  # then somebody syncs it once more
+        """Unmark the folder: all changes are on disk."""
+        with suppress(OSError):  # costs the next holder one more sync
             os.ftruncate(self._descriptor, 0)
 
     def left(self) -> str | None:
-        """The folder that another holder left marked."""
+        """The folder that an earlier holder left marked."""
         name = os.pread(self._descriptor, _LONGEST_PATH, 0)
-        # Another name is what a power failure left of the mark, and what is seen then is on disk.
+        # An invalid name is a mark cut by a power failure, after which all visible data is on disk.
         return name[1:].decode() if _FOLDER.fullmatch(name) else None
 
 
@@ -102,7 +102,7 @@ class FolderLocks:
     """The locks of a directory.
 
     Args:
-        name: of the directory, for messages.
+        name: of the directory, for error messages.
         place: the folder of the lock files, relative to the directory.
         timeout: seconds to wait for a lock before ``StoreBusy``.
     """
@@ -116,29 +116,29 @@ class FolderLocks:
         return f"{self._place}/{blake2b(folder.encode(), digest_size=1).hexdigest()}"
 
     def is_marked(self, root: int, folder: str) -> bool:
-        """Whether a change of the folder (or of one with the same lock) may not be on disk yet."""
+        """Whether a change in the folder (or one that shares its lock) may not be on disk yet."""
         try:
             return os.stat(self._path(folder), dir_fd=root).st_size > 0
         except FileNotFoundError:
             return False
 
     def settle(self, root: int, folder: str) -> None:
-        """Make the entries of a folder durable, and those of the folders that it is in."""
+        """Make the entries of a folder and of its marked parents durable."""
         above = [name for name in _above(folder) if self.is_marked(root, name)]
         for name in (folder, *above):
-            with suppress(FileNotFoundError):  # one that was left marked, and removed since
+            with suppress(FileNotFoundError):  # left marked, then removed
                 sync_folder(root, name)
 
     def clear_above(self, root: int, folder: str) -> None:
-        """Settle what was left marked above a folder, or its writers would for ever sync it."""
+        """Settle parents that were left marked, which every write below would otherwise sync."""
         for name in _above(folder):
             if self.is_marked(root, name):
                 with suppress(StoreBusy), self.locked(root, name, timeout=0):
-                    pass  # it is settled by being locked
+                    pass  # locking settles it
 
     @contextmanager
     def locked(self, root: int, folder: str, timeout: float | None = None) -> Iterator[Held]:
-        """Hold the lock of a folder; nobody may hold two, for they may be the same."""
+        """Hold the lock of a folder. Never hold two: folders may share a lock."""
         flags = os.O_RDWR | os.O_CREAT
         descriptor = os.open(self._path(folder), flags, 0o666, dir_fd=root)
         _held.add(descriptor)
@@ -151,20 +151,20 @@ class FolderLocks:
             held.unmark()
             yield held
         finally:
-            # A child that was forked just now may have it open, too: closing is not enough.
+            # A child forked meanwhile may have it open, too, so closing is not enough.
             with suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
             _held.discard(descriptor)
             os.close(descriptor)
 
     def _acquire(self, descriptor: int, timeout: float) -> None:
-        # Not waiting in flock: a holder that is stopped must not stop all others for good.
+        # Polls instead of blocking in flock, which has no timeout.
         deadline = time.monotonic() + timeout
         wait = 0.0005
         while not self._try(descriptor):
             if time.monotonic() >= deadline:
                 raise StoreBusy(
-                    f"a folder of the directory {self._name!r} was locked by others for "
+                    f"a folder in {self._name!r} was locked by other writers for "
                     f"{timeout:g} s; nothing was written. Try again, or give the URL a "
                     f"longer ?timeout="
                 )
@@ -183,10 +183,10 @@ class FolderLocks:
         return True
 
     def probe(self, root: int, path: str) -> None:
-        """Find out whether locks exclude, and directories can be synced, by a file made for that.
+        """Check with a temporary file that locks exclude and that directories can be synced.
 
         Raises:
-            StoreUnsafe: they do not, or cannot.
+            StoreUnsafe: one of the checks failed.
         """
         try:
             sync(root)
@@ -207,8 +207,8 @@ class FolderLocks:
             if opened:
                 os.unlink(path, dir_fd=root)
 
-    def _unsafe(self, why: str) -> StoreUnsafe:
+    def _unsafe(self, reason: str) -> StoreUnsafe:
         return StoreUnsafe(
-            f"the file system of the directory {self._name!r} {why}, so that two writers could "
+            f"the file system of the directory {self._name!r} {reason}, so two writers could "
             f"overwrite each other; nothing was written. Use a directory on a local disk"
         )

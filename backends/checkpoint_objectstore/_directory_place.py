@@ -1,4 +1,4 @@
-"""A directory of the system: opened for each call, laid out by the first write, with its errors."""
+"""The directory of a store: opens it for each call, creates its layout, translates its errors."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from checkpoint_objectstore._directory_files import exists, opened
 from checkpoint_objectstore._directory_locks import FolderLocks, sync, sync_folder
 
 OURS = ".checkpoint"
-"""The folder in the directory for all that is no object; no key has a dot."""
+"""The folder for all files that are not objects; no key has a dot."""
 
 TEMP = f"{OURS}/new"
-"""The folder of files that are not in their places yet."""
+"""The folder of temporary files, which are renamed to objects when complete."""
 
 LOCKS = f"{OURS}/locks"
-"""The folder of the locks. Made last: where it is, the folders around it are on disk."""
+"""The folder of the locks. Created last: if it exists, the folders around it are on disk."""
 
-_LEFT_AFTER = 3600  # seconds; a file so old that was not moved to its place never will be
+_LEFT_AFTER = 3600  # seconds; an older temporary file was left by a process that ended
 
 
 class Directory:
-    """A directory that holds objects, or will.
+    """A directory for objects.
 
     Args:
         path: of the directory.
@@ -43,14 +43,14 @@ class Directory:
     def __init__(self, path: str, timeout: float) -> None:
         self.path = os.path.abspath(path)
         self.locks = FolderLocks(self.path, LOCKS, timeout)
-        self._seen = False  # it was there, with objects of ours
+        self._seen = False  # the directory existed, with our layout
         self._prepared = False
 
     @contextmanager
     def reading(self) -> Iterator[int | None]:
-        """The directory, opened for one call, so that it is one and the same throughout.
+        """Open the directory for one call, which then sees the same directory throughout.
 
-        None when it was not made yet.
+        None if it was not created yet.
         """
         with self._translated(writing=False):
             root = self._open(StoreUnavailable)
@@ -79,7 +79,7 @@ class Directory:
                 os.close(root)
 
     def _open(self, error: type[StoreError]) -> int | None:
-        seen = self._seen  # before we look: another thread may make it right after
+        seen = self._seen  # read first: another thread may create it during the call
         try:
             return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError as exc:
@@ -89,17 +89,17 @@ class Directory:
                 os.stat(os.path.dirname(self.path))
             except FileNotFoundError:
                 raise error(
-                    f"there is no directory {os.path.dirname(self.path)!r}, in which "
-                    f"{self.path!r} would be; is its volume mounted? If it is new, make it"
+                    f"the parent directory of {self.path!r} does not exist; is its volume mounted? "
+                    f"If it is new, create it"
                 ) from exc
             return None
         except NotADirectoryError as exc:
             raise NotAStore(
-                f"{self.path!r} is no directory, or lies in what is none; name another one"
+                f"{self.path!r} is not a directory, or its parent is not; name another directory"
             ) from exc
 
     def _look(self, root: int, error: type[StoreError]) -> bool:
-        """Whether it was written to before; an error when it was, and does not look so any more."""
+        """Whether it has our layout; an error if the layout existed before and is gone."""
         seen = self._seen
         if exists(root, LOCKS):
             self._seen = True
@@ -110,12 +110,12 @@ class Directory:
 
     def _gone(self, error: type[StoreError]) -> StoreError:
         return error(
-            f"the directory {self.path!r} is gone, or is empty now; is its volume mounted? If it "
-            f"was removed on purpose, open it again"
+            f"the directory {self.path!r} is gone or empty; is its volume mounted? If it was "
+            f"removed on purpose, open the store again"
         )
 
     def _make(self) -> int:
-        # A parent that cannot be opened cannot be synced: told before anything is made.
+        # Fail before creating anything if the parent cannot be opened, and so not synced.
         os.close(os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY))
         with suppress(FileExistsError):
             os.mkdir(self.path)
@@ -127,21 +127,21 @@ class Directory:
                 os.mkdir(folder, dir_fd=root)
         sync_folder(root, OURS)
         sync(root)
-        with suppress(PermissionError):  # of a directory made by others, who saw to that
+        with suppress(PermissionError):  # another user created the directory, and synced its parent
             sync_folder(root, os.path.dirname(self.path))
         with suppress(FileExistsError):
             os.mkdir(LOCKS, dir_fd=root)
         self._seen = True
 
     def _prepare(self, root: int) -> None:
-        """What the first write of a process does: try the locks, and remove what others left."""
-        with suppress(FileExistsError):  # unless somebody took it for a place of no use
+        """On the first write of a process, check the locks and remove old temporary files."""
+        with suppress(FileExistsError):  # it exists, unless someone removed the empty folder
             os.mkdir(TEMP, dir_fd=root)
         self.locks.probe(root, new_temp())
         long_ago = time.time() - _LEFT_AFTER
         with opened(root, TEMP) as folder:
             for name in os.listdir(folder):
-                with suppress(FileNotFoundError):  # others are at it, too
+                with suppress(FileNotFoundError):  # removed by another process
                     if os.stat(name, dir_fd=folder).st_mtime < long_ago:
                         os.unlink(name, dir_fd=folder)
         self._prepared = True
@@ -158,8 +158,8 @@ class Directory:
             raise self._error(exc, writing) from exc
 
     def _error(self, exc: OSError, writing: bool) -> StoreError:
-        """An error of the system in the words of this library; the only place that knows them."""
-        where, why = f"directory {self.path!r}", exc.strerror or exc
+        """Translate an error of the system."""
+        where, reason = f"directory {self.path!r}", exc.strerror or exc
         undone = "nothing was written. " if writing else ""
         if exc.errno in (ENOSPC, EDQUOT):
             return StoreFull(f"no space left for the {where}; {undone}Make room")
@@ -167,21 +167,21 @@ class Directory:
             return StoreReadOnly(f"the {where} is on a read-only file system; {undone}Mount it rw")
         if exc.errno in (EACCES, EPERM):
             return StoreDenied(
-                f"this process may not {'write to' if writing else 'read'} the {where} ({why}); "
-                f"{undone}Check the owner and the permissions of all that is in it"
+                f"this process may not {'write to' if writing else 'read'} the {where} ({reason}); "
+                f"{undone}Check the owner and the permissions of everything in it"
             )
         if exc.errno == ENAMETOOLONG:
             return StoreError(
-                f"the file system of the {where} does not take names of 215 bytes; {undone}"
-                f"Use another one"
+                f"the file system of the {where} does not support names of 215 bytes; {undone}"
+                f"Use another file system"
             )
         if writing:
-            return StoreError(f"the {where} failed: {why}; nothing was written")
-        return StoreUnavailable(f"the {where} cannot be read: {why}")
+            return StoreError(f"the {where} failed: {reason}; nothing was written")
+        return StoreUnavailable(f"the {where} cannot be read: {reason}")
 
     def unclear(self, exc: OSError) -> StoreUnavailable:
         return StoreUnavailable(
-            f"the directory {self.path!r} failed in the last step of a write, which is done or "
+            f"the directory {self.path!r} failed in the last step of a write, which may be done or "
             f"not: {exc.strerror or exc}"
         )
 

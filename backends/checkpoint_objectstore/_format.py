@@ -4,11 +4,11 @@
     b"ACS"  format version   flags   key id   |   epoch                       index   records
     3       1                1       1
 
-A head object tells first who and where the session is, which can be read alone, for listings; then
-where each finished segment begins and ends, and its digest. The *index* has the revision of
-each record and the sizes of its head and body, which follow one after the other; they have checks
-of their own. These parts are MessagePack, each after its length (4 bytes) and before the CRC-32 of
-all bytes up to there. All numbers are big-endian.
+The start of a head object holds the ids and the head of the session, and can be read alone, for
+listings. The finished segments follow, with the first and last revision and the digest of each. The
+*index* has the revision of each record and the sizes of its header and body, which follow one after
+the other and have their own checks. These parts are MessagePack, each after its length (4 bytes)
+and before the CRC-32 of all bytes up to there. All numbers are big-endian.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from checkpoint.store import Head, Record
 E = TypeVar("E", bound=CheckpointError)
 
 START = 2048
-"""Bytes from the start of a head object that are enough to list it, whatever its ids."""
+"""Bytes of a head object that are enough to list it, however long its ids."""
 
 SEGMENT_START = 16 * 1024
-"""Bytes from the start of a finished segment that hold the head of its first record, as a rule."""
+"""Bytes of a finished segment that usually contain the header of its first record."""
 
 _DIGEST_SIZE = 8
 _SIZE = Struct(">I")
 
-# Numbers of the fields of a start. Never use one twice.
+# Field numbers of the start of a head object. Never reuse one.
 _NAMESPACE, _SESSION, _REVISION, _WRITE_ID, _BASE, _SAVED_AT, _DELETED, _EPOCH, _GENERATION = range(
     1, 10
 )
 
 
 class Finished(NamedTuple):
-    """A segment that is an object of its own.
+    """A segment stored as a separate object.
 
     Attributes:
         base, last: its first and last revision.
@@ -55,15 +55,15 @@ class Finished(NamedTuple):
 
     @property
     def id(self) -> bytes:
-        """Its key among those of pages."""
+        """The id of its object; segments are stored next to pages."""
         return self.base.to_bytes(8, "big") + self.last.to_bytes(8, "big") + self.digest
 
 
 class Session(NamedTuple):
-    """What a head object holds.
+    """The content of a head object.
 
     Attributes:
-        generation: the revision of the last deletion; 0 where there was none.
+        generation: the revision of the last deletion; 0 if there was none.
         finished: the segments before the newest, oldest first.
         records: of the newest segment.
     """
@@ -74,7 +74,7 @@ class Session(NamedTuple):
     records: tuple[Record, ...] = ()
 
     def has(self, revision: int) -> bool:
-        """Whether a revision is kept."""
+        """Whether a revision is stored."""
         return any(record.revision == revision for record in self.records) or any(
             segment.base <= revision <= segment.last for segment in self.finished
         )
@@ -84,7 +84,7 @@ class Session(NamedTuple):
 
 
 def pack_session(key: SessionKey, session: Session) -> bytes:
-    """A head object."""
+    """Encode a head object."""
     head = session.head
     start = {
         _NAMESPACE: key.namespace,
@@ -107,7 +107,7 @@ def unpack_session(key: SessionKey, data: bytes) -> Session:
     """The inverse of :func:`pack_session`.
 
     Raises:
-        Damaged: these are not the bytes that were written for this session.
+        Damaged: these bytes were not written for this session.
         UnsupportedFormat: a newer version of the library wrote them.
     """
     try:
@@ -121,12 +121,12 @@ def unpack_session(key: SessionKey, data: bytes) -> Session:
     except (ValueError, TypeError) as exc:
         raise Damaged(f"its head object is malformed ({exc!r})").at(key) from exc
     if found != key:
-        raise Damaged(f"its head object is that of session {found}").at(key)
+        raise Damaged(f"its head object belongs to session {found}").at(key)
     return session._replace(finished=finished, records=records)
 
 
 def _packed(finished: Sequence[Finished]) -> list[Any]:
-    """Segments in few bytes: how far each begins after the one before, and how long it is."""
+    """A compact form of segments: for each, the distance from the one before, and its length."""
     numbers: list[int] = []
     at = 0
     for base, last, _ in finished:
@@ -148,7 +148,7 @@ def _unpacked(block: Any) -> tuple[Finished, ...]:
 
 
 def unpack_start(data: bytes) -> tuple[SessionKey, Head]:
-    """Whose head object begins with these bytes, and the head.
+    """Decode the start of a head object: the key of its session, and the head.
 
     Raises:
         Damaged, UnsupportedFormat: see :func:`unpack_session`.
@@ -172,10 +172,10 @@ def _unpack_start(data: bytes) -> tuple[SessionKey, Session, int]:
 
 
 def pack_segment(base: int, records: Sequence[Record], epoch: int) -> tuple[Finished, bytes]:
-    """A finished segment: what a head tells of it, and its bytes.
+    """Encode a finished segment: its entry in the head, and its bytes.
 
-    As the epoch comes into its digest, no id is used again for what was collected: what a stalled
-    writer still writes of an epoch that is over is garbage, under a key of its own.
+    The digest covers the epoch, so the id of a collected segment is never reused: a segment that a
+    stalled writer of an earlier epoch still writes is garbage, under a different key.
     """
     data = _with_records(_with_block(frame.start(frame.SEGMENT_OBJECT), epoch), records)
     digest = blake2b(data, digest_size=_DIGEST_SIZE).digest()
@@ -192,16 +192,16 @@ def unpack_segment(key: SessionKey, segment: Finished, data: bytes) -> tuple[Rec
     try:
         records = _records(data, _after_epoch(data))
     except (Damaged, UnsupportedFormat) as exc:
-        raise told(exc, key, segment)  # noqa: B904 - it is the same one
+        raise located(exc, key, segment)  # noqa: B904 - the same error
     if not records or records[-1].revision != segment.last:
-        raise told(Damaged("another segment is there in its place"), key, segment)
+        raise located(Damaged("their object contains another segment"), key, segment)
     return records
 
 
 def first_of_segment(key: SessionKey, segment: Finished, data: bytes) -> tuple[Record, int] | None:
-    """The first record of a segment by its first bytes, without its body; and its size.
+    """The first record of a segment without its body, from the first bytes; and its size.
 
-    None where these are too few. Raises as :func:`unpack_segment` does.
+    None if these are too few. Raises the errors of :func:`unpack_segment`.
     """
     try:
         at = _after_epoch(data)
@@ -210,15 +210,15 @@ def first_of_segment(key: SessionKey, segment: Finished, data: bytes) -> tuple[R
             return None
         index, at = _block(data, at)
     except (Damaged, UnsupportedFormat) as exc:
-        raise told(exc, key, segment)  # noqa: B904 - it is the same one
+        raise located(exc, key, segment)  # noqa: B904 - the same error
     revision, head, body = index[:3]
     if at + head > len(data):
         return None
     return Record(revision, data[at : at + head], b""), head + body
 
 
-def told(exc: E, key: SessionKey, segment: Finished) -> E:
-    """An error of a finished segment, with the session and the revisions that it hits."""
+def located(exc: E, key: SessionKey, segment: Finished) -> E:
+    """The error, with the session and the revisions of a finished segment added."""
     exc.args = (f"revisions {segment.base} to {segment.last}: {exc.args[0]}",)
     return exc.at(key, segment.base)
 
@@ -237,11 +237,11 @@ def _with_block(data: bytes, value: Any) -> bytes:
 
 
 def _block(data: bytes, at: int) -> tuple[Any, int]:
-    """What is in a block, and where the next part begins."""
+    """The value of a block, and where the next part begins."""
     begin = at + _SIZE.size
     end = begin + int.from_bytes(data[at:begin], "big")
     if data[: end + frame.SUM_SIZE] != frame.with_sum(data[:end]):
-        raise Damaged("an object was changed, or cut short")
+        raise Damaged("an object was changed or truncated")
     try:
         return decode_shallow(data[begin:end]), end + frame.SUM_SIZE
     except DecodeError as exc:
@@ -262,5 +262,5 @@ def _records(data: bytes, at: int) -> tuple[Record, ...]:
         records.append(Record(revision, data[at:middle], data[middle:end]))
         at = end
     if at != len(data):
-        raise Damaged(f"an object has {len(data)} bytes, and tells of {at}")
+        raise Damaged(f"an object has {len(data)} bytes, but declares {at}")
     return tuple(records)

@@ -1,4 +1,4 @@
-"""The heads of the sessions served last: a save replaces the one it knows, without reading it."""
+"""A cache of head objects: lets a save replace a head without reading it first."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MAX_BYTES = 32 * 1024 * 1024
 
 
 class Known(NamedTuple):
-    """A head object as it was read or written."""
+    """A head object as last read or written."""
 
     tag: str
     session: Session
 
 
 class KnownHeads:
-    """The head objects known, those that were not used for longest dropped first.
+    """A cache of head objects that drops the least recently used first.
 
     Args:
         max_bytes: limit for their records.
@@ -29,11 +29,11 @@ class KnownHeads:
         self._kept = LeastRecentlyUsed[SessionKey, Known](max_bytes)
 
     def get(self, key: SessionKey) -> Known | None:
-        """What was known last of a session; it may have changed since."""
+        """The last known head object of a session; it may have changed since."""
         return self._kept.get(key)
 
     def put(self, key: SessionKey, tag: str, session: Session) -> Known:
-        """Know a session's head object."""
+        """Remember the head object of a session."""
         known = Known(tag, session)
         size = sum(len(record.header) + len(record.body) for record in session.records)
         self._kept.put(key, known, size)

@@ -1,17 +1,17 @@
-"""Which objects a session has, and under which keys.
+"""The objects of a session and their keys.
 
-    agent-checkpoint                          the place is one of ours, and its conditions hold
+    agent-checkpoint                          the marker: this is a store with conditional writes
     NAMESPACE!/SESSION!/head                  the head, and the newest segment
-                       /pages/ID              a page, or a finished segment: named by the head
+                       /pages/ID              a page, or a finished segment named by the head
                        /notes/GENERATION/REVISION/NAME!    an attachment
-                       /notes/pins/REVISION/NAME!          one that outlives a deletion
-                       /id                    the id, where its name does not tell it
+                       /notes/pins/REVISION/NAME!          a pin, which survives deletion
+                       /id                    the session id, if its folder name is hashed
 
-Only ``head`` is ever replaced. A save writes its pages, and the segment before it where that is
-finished by a new base, and then the head, by a condition on the head before. What a save that lost
-or ended in the middle has written is named by no head: it is listed with the pages, and collected
-like them. Attachments are kept by *generation*, the revision of the last deletion, so those from
-before it are not seen again whenever they go; what is left of them is listed with the pages, too.
+Only ``head`` is ever replaced. A save first writes its pages and, if it begins a new base, the
+segment that this finishes; then it replaces the head, on the condition that it has not changed. The
+objects of a save that lost or ended halfway are named by no head; they are listed with the pages
+and collected like them. Attachments are stored by *generation*, the revision of the last deletion,
+so older ones are invisible even before they are removed; they are listed with the pages, too.
 """
 
 from __future__ import annotations
@@ -42,37 +42,37 @@ class Folder(NamedTuple):
     """The keys of a session's objects.
 
     Attributes:
-        path: what they all begin with, with the ``/`` at its end.
+        path: their common prefix, with a final ``/``.
     """
 
     path: str
 
     @property
     def head(self) -> str:
-        """The head and the newest segment."""
+        """The key of the head object."""
         return self.path + HEAD
 
     @property
     def pages(self) -> str:
-        """What the keys of pages and finished segments begin with."""
+        """The prefix of pages and finished segments."""
         return f"{self.path}pages/"
 
     @property
     def notes(self) -> str:
-        """What the keys of attachments begin with."""
+        """The prefix of attachments."""
         return f"{self.path}notes/"
 
     def page(self, id: bytes) -> str:
-        """A page or a finished segment."""
+        """The key of a page or a finished segment."""
         return self.pages + id.hex()
 
     def note(self, generation: int, revision: int, name: str) -> str:
-        """An attachment."""
+        """The key of an attachment."""
         kept = _PINS if name.startswith(PIN) else f"{generation:016x}"
         return f"{self.notes}{kept}/{revision:016x}/{name_of(name)}"
 
     def id_objects(self, id: str) -> dict[str, bytes]:
-        """What tells the id where there is no head that does."""
+        """The object that holds the id, if the name of the folder is hashed; else none."""
         return {self.path + ID: id.encode()} if is_hashed(self.path) else {}
 
 
@@ -82,17 +82,17 @@ def folder_of(key: SessionKey) -> Folder:
 
 
 def is_ours(key: str) -> bool:
-    """Whether a key is that of a page or an attachment, and nobody else has put it there."""
+    """Whether a key has the form of a page or an attachment; other objects are left alone."""
     return _OURS.search(key) is not None
 
 
 def page_id(key: str) -> bytes:
-    """The id of the page that has a key."""
+    """The id of the page at a key."""
     return bytes.fromhex(key.rpartition("/")[2])
 
 
 class Note(NamedTuple):
-    """Where an attachment is kept, by its key; ``generation`` is None for one that outlives all."""
+    """The location of an attachment; ``generation`` is None for a pin, which outlives them all."""
 
     key: str
     generation: int | None
@@ -100,33 +100,33 @@ class Note(NamedTuple):
 
     @property
     def id(self) -> bytes:
-        """What it is listed as among the pages, where it is garbage."""
+        """Its id when it is listed with the pages, as garbage."""
         return _NOTE + blake2b(self.key.encode(), digest_size=16).digest()
 
     def is_shown(self, session: Session) -> bool:
-        """Whether it is an attachment of a session as it is now."""
+        """Whether it is an attachment of the current session."""
         return self.generation is None or (
-            self.generation == session.generation and not self._went(session)
+            self.generation == session.generation and not self._is_pruned(session)
         )
 
     def is_over(self, session: Session) -> bool:
-        """Whether it went with a deletion, or with its revision; and so for ever after."""
+        """Whether a deletion or a pruning removed it for good."""
         return self.generation is not None and (
             self.generation < session.generation
-            or (self.generation == session.generation and self._went(session))
+            or (self.generation == session.generation and self._is_pruned(session))
         )
 
-    def _went(self, session: Session) -> bool:
+    def _is_pruned(self, session: Session) -> bool:
         return 0 < self.revision <= session.head.revision and not session.has(self.revision)
 
 
 def may_be_note(id: bytes) -> bool:
-    """Whether an id may be that of an attachment; those of pages and segments begin otherwise."""
+    """Whether an id may belong to an attachment; ids of pages and segments begin differently."""
     return id.startswith(_NOTE)
 
 
 def notes_in(keys: Iterable[str]) -> list[Note]:
-    """The attachments of a session, by the keys of its notes."""
+    """The attachments at these keys."""
     found = []
     for key in keys:
         generation, revision, _ = key.split("/")[-3:]
@@ -136,7 +136,7 @@ def notes_in(keys: Iterable[str]) -> list[Note]:
 
 
 def pack_note(attachment: Attachment) -> bytes:
-    """An attachment as it is kept: its name, which its key may not tell, and its bytes."""
+    """Encode an attachment: its name, which may be hashed in the key, and its bytes."""
     name = attachment.name.encode()
     return len(name).to_bytes(4, "big") + name + attachment.data
 
@@ -148,10 +148,10 @@ def unpack_note(note: Note, data: bytes) -> Attachment:
         Damaged: the name is not the one that was written.
     """
     end = 4 + int.from_bytes(data[:4], "big")
-    kept_as = note.key.rpartition("/")[2]
-    name = id_of(kept_as)  # whatever became of the one in the object
+    stored_as = note.key.rpartition("/")[2]
+    name = id_of(stored_as)  # the name in the key cannot be damaged
     if name is None:
         name = data[4:end].decode(errors="replace")
-        if name_of(name) != kept_as:
+        if name_of(name) != stored_as:
             raise Damaged(f"an attachment was changed in the store ({note.key})")
     return Attachment(note.revision, name, data[end:])

@@ -1,10 +1,10 @@
-"""Ids as names of folders: safe in S3 and in any file system, in the same order.
+"""Folder names for ids: safe in S3 and in any file system, and in the same order.
 
-A byte that is no digit and no small letter becomes three characters: ``-``, ``=`` or ``~``, by
-where it sorts among them, and two hexadecimal digits. So names sort as ids do, byte by byte, the
-start of an id is the start of its name, and file systems that take ``A`` for ``a`` do not matter.
-Every name ends in ``!``, which sorts before all of these. A name that would be too long ends in a
-hash of the id instead; names of ids that begin alike are then no longer in order among themselves.
+Digits and lowercase letters stay as they are. Any other byte becomes three characters: ``-``, ``=``
+or ``~``, by its position in the sort order, and two hexadecimal digits. So names sort like ids,
+byte by byte, a prefix of an id is a prefix of its name, and file systems may ignore case. Every
+name ends in ``!``, which sorts before all other characters. A name that would be too long ends in a
+hash of the id instead; ids with the same long prefix are then not in order among themselves.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from hashlib import blake2b
 
 END = "!"
 STEM = 178
-"""Characters of a name by which it is in the order of ids; what follows may not be."""
+"""Characters of a name that sort like its id; the rest may not."""
 
 _LONGEST = 180
-_HASHED = "~~"  # else, two hexadecimal digits follow a ~
+_HASHED = "~~"  # in other names, two hexadecimal digits follow each ~
 
 
 def _code(byte: int) -> str:
@@ -31,7 +31,7 @@ _ESCAPED = re.compile(r"[-=~]([0-9a-f]{2})|([0-9a-z])")
 
 
 def encoded(text: str) -> str:
-    """An id, or the start of one, as it stands in a name.
+    """Encode an id, or a prefix of one, without the final ``!``.
 
     Example:
         >>> encoded("user-42/é")
@@ -41,7 +41,7 @@ def encoded(text: str) -> str:
 
 
 def name_of(id: str) -> str:
-    """The name of an id.
+    """The folder name of an id.
 
     Example:
         >>> name_of("user-42"), len(name_of("😀" * 128))
@@ -59,7 +59,7 @@ def name_of(id: str) -> str:
 
 
 def id_of(name: str) -> str | None:
-    """The id of a name that was not made here by a hash; else None.
+    """The id of a folder name; None if the name is hashed or not valid.
 
     Example:
         >>> id_of("user-2d42!")
@@ -74,5 +74,5 @@ def id_of(name: str) -> str | None:
 
 
 def is_hashed(name: str) -> bool:
-    """Whether a name does not tell its id."""
+    """Whether a name contains a hash in place of its id."""
     return _HASHED in name

@@ -1,4 +1,4 @@
-"""A client of obstore, made by the first call; its threads serve one process only."""
+"""The obstore client: created by the first call, and bound to one process by its threads."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ except ImportError as exc:
         "pip install 'agent-checkpoint[obstore]'"
     ) from exc
 
-_CONNECT = 3.0  # seconds; a server that does not take a connection by then is down
+_CONNECT = 3.0  # seconds to wait for a connection
 _REGION = re.compile(r"[A-Za-z0-9-]+")
 _IN_HOSTS = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _STEP = 20  # a megabyte, as a power of two
 
 NO_CREDENTIALS = (
     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a role of EC2, ECS or EKS. "
-    "obstore does not read AWS's shared files (profiles, SSO): for those, leave transport=obstore "
-    "out, or pass ObstoreObjects a credential_provider"
+    "obstore does not read AWS's shared files (profiles, SSO): for those, leave out "
+    "transport=obstore, or pass a credential_provider to ObstoreObjects"
 )
-_SOURCES = (  # of what obstore finds by itself
+_SOURCES = (  # variables in which obstore finds credentials
     "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -42,20 +42,20 @@ _SOURCES = (  # of what obstore finds by itself
     "AWS_SKIP_SIGNATURE",
 )
 
-_process: int | None = None  # whose threads run obstore
+_process: int | None = None  # the process that runs obstore's threads
 
 
 class Clients:
-    """The client of obstore for a bucket. It sends each request once: the driver tries again.
+    """obstore clients for a bucket. They send each request once; the driver retries.
 
     Args:
         bucket: its name.
         settings: how to reach it.
-        kms_key_id: a KMS key that objects are encrypted with.
-        credential_provider: a function that gives credentials, as obstore takes it.
+        kms_key_id: a KMS key that encrypts the objects.
+        credential_provider: a function that returns credentials, as obstore takes it.
 
     Raises:
-        InvalidOption: obstore cannot do that.
+        InvalidOption: obstore does not support an argument.
     """
 
     def __init__(
@@ -67,19 +67,20 @@ class Clients:
     ) -> None:
         if settings.profile is not None:
             raise InvalidOption(
-                "obstore does not read AWS's shared files, so it knows no profile; leave "
-                "transport=obstore out, or pass ObstoreObjects a credential_provider, such as "
+                "obstore does not support profiles, since it does not read AWS's shared files; "
+                "leave out transport=obstore, or pass a credential_provider to ObstoreObjects, "
+                "such as "
                 "obstore.auth.boto3.Boto3CredentialProvider(boto3.Session(profile_name=…))"
             )
         if bucket.startswith("arn:"):
             raise InvalidOption(
-                "obstore takes no ARN of an access point; use its alias, or leave "
-                "transport=obstore out"
+                "obstore does not support the ARN of an access point; use its alias, or leave out "
+                "transport=obstore"
             )
         if settings.region is not None and not _REGION.fullmatch(settings.region):
-            raise InvalidOption(f"{settings.region!r:.80} is no region (bucket {bucket!r})")
+            raise InvalidOption(f"{settings.region!r:.80} is not a region (bucket {bucket!r})")
         if credential_provider is not None and not callable(credential_provider):
-            raise InvalidOption("credential_provider= takes a function, as obstore does")
+            raise InvalidOption("credential_provider= must be a function, as for obstore")
         self._bucket = bucket
         self._settings = settings
         self._provider = credential_provider
@@ -92,21 +93,21 @@ class Clients:
     def client(self, size: int = 0) -> S3Store:
         """The client for a request with a body of ``size`` bytes.
 
-        reqwest's timeout for an answer runs while the body is sent, too, so those of more than a
-        megabyte go through a client with more patience.
+        reqwest's timeout for the answer also covers sending the body, so larger bodies use a client
+        with a longer timeout.
 
         Raises:
             StoreDenied: there are no credentials.
-            StoreError: the process was forked from one in which obstore's threads run.
+            StoreError: the process was forked from one that runs obstore's threads.
         """
-        global _process  # noqa: PLW0603 - as are those threads
+        global _process  # noqa: PLW0603 - those threads are global, too
         pid = os.getpid()
         if _process != pid:
             if _process is not None:
                 raise StoreError(
-                    "this process was forked from one that had used obstore, whose threads did "
-                    "not come along: nothing was sent. Open the store in the child and use it "
-                    "only there, start processes by 'spawn', or leave transport=obstore out"
+                    "this process was forked from one that had used obstore, whose threads do not "
+                    "survive a fork; nothing was sent. Use the store only in the child, start "
+                    "processes by 'spawn', or leave out transport=obstore"
                 )
             _process = pid
         step = (size >> _STEP).bit_length()
@@ -117,7 +118,7 @@ class Clients:
         return found
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Release the connections."""
         self._made.clear()
 
     def _new(self, step: int) -> S3Store:
@@ -127,10 +128,10 @@ class Clients:
         options: ClientConfig = {
             "connect_timeout": timedelta(seconds=min(timeout, _CONNECT)),
             "read_timeout": timedelta(seconds=min(timeout * 2**step, 1e6)),
-            "timeout": timedelta(days=30),  # of the whole; its default would end long downloads
+            "timeout": timedelta(days=30),  # in total; the default would end long downloads
             "user_agent": "agent-checkpoint",
         }
-        # What is given here goes before the environment, which could switch conditions off.
+        # Set explicitly, because the environment could switch conditional writes off.
         config: S3Config = {"bucket": self._bucket, "conditional_put": "etag", **self._sealing}
         if settings.region is not None:
             config["region"] = settings.region
@@ -147,7 +148,7 @@ class Clients:
         )
 
     def _endpoint(self) -> tuple[str | None, bool]:
-        """Where to send requests, None for AWS; and whether they name the bucket in their path."""
+        """The endpoint, None for AWS; and whether the path of requests names the bucket."""
         given = self._settings.endpoint_url
         for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
             given = given or os.environ.get(name)
@@ -157,13 +158,13 @@ class Clients:
         if given is None:
             return None, path_style
         endpoint = str(checked_settings(Settings(given)).endpoint_url).rstrip("/")
-        if not path_style:  # obstore leaves it to us to name the bucket
+        if not path_style:  # obstore does not add the bucket to a custom endpoint
             parts = urlsplit(endpoint)
             endpoint = parts._replace(netloc=f"{self._bucket}.{parts.netloc}").geturl()
         return endpoint, path_style
 
     def _check_credentials(self) -> None:
-        """Refuse where only EC2's metadata is left to ask, and that is switched off."""
+        """Fail early if EC2 metadata is the only source of credentials left, but disabled."""
         disabled = os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
         if disabled and self._provider is None and not any(map(os.environ.get, _SOURCES)):
             raise StoreDenied(

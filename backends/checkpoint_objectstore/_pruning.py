@@ -1,4 +1,4 @@
-"""What a head object is after a commit or a pruning, and the segments to be written before it."""
+"""Computes the head object after a commit or a pruning, and the segments to write before it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from checkpoint.store import Commit, Pruning, Record
 from checkpoint_objectstore._format import Finished, Session, pack_segment
 
 Written = dict[bytes, bytes]
-"""Finished segments to be written, by their ids."""
+"""Finished segments to write, by id."""
 
 
 def after_commit(before: Session, commit: Commit) -> tuple[Session, Written]:
-    """The session with a commit on it. A new base finishes the segment before."""
+    """Apply a commit to a session. A new base finishes the segment before it."""
     head = commit.head
     if head.deleted:
         return Session(head, generation=head.revision, records=(commit.record,)), {}
@@ -27,7 +27,7 @@ def after_commit(before: Session, commit: Commit) -> tuple[Session, Written]:
 
 
 def touched(before: Session, pruning: Pruning) -> list[Finished]:
-    """The finished segments of which a pruning leaves a part, or in which it writes."""
+    """The finished segments that a pruning removes in part or writes to."""
     revisions = [record.revision for record, _ in pruning.records]
     return [
         segment
@@ -43,10 +43,10 @@ def touched(before: Session, pruning: Pruning) -> list[Finished]:
 def after_pruning(
     before: Session, pruning: Pruning, read: Mapping[Finished, tuple[Record, ...]]
 ) -> tuple[Session, Written]:
-    """The session without what a pruning takes out, and with what it writes.
+    """Apply a pruning to a session.
 
     Args:
-        read: the records of those segments that are :func:`touched`.
+        read: the records of the segments that are :func:`touched`.
     """
     head, epoch = pruning.head, pruning.head.epoch
     based = {record.revision: (before.head.base, record) for record in before.records}
@@ -69,5 +69,5 @@ def after_pruning(
 
 
 def _is_gone(segment: Finished, pruning: Pruning) -> bool:
-    """Whether all of a segment is taken out, and nothing is written in its place."""
+    """Whether a pruning removes a whole segment."""
     return any(first <= segment.base and segment.last <= last for first, last in pruning.remove)

@@ -1,4 +1,4 @@
-"""A client of S3, made by the first call, once for each process."""
+"""The botocore client and the worker threads: created once in each process, by the first call."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from checkpoint_objectstore._s3_settings import DEFAULT_TIMEOUT, Settings
 from checkpoint_objectstore._workers import Workers
 
 THREADS = 16
-_CONNECTIONS = 2 * THREADS  # those of the workers, and of the threads that call
+_CONNECTIONS = 2 * THREADS  # for the workers and for the calling threads
 _TRIES = 3
-_CONNECT = 3.0  # seconds; a server that does not take a connection by then is down
+_CONNECT = 3.0  # seconds to wait for a connection
 
 try:
-    # Not boto3: its client is the same one, and importing it takes half as long again.
+    # Not boto3: its client is the same, but importing it takes half as long again.
     import botocore.session
 except ImportError as exc:
     raise UnknownStore(
@@ -26,15 +26,15 @@ except ImportError as exc:
 
 
 class Clients:
-    """The client of the process that asks, and threads to use it at the same time.
+    """The client of the current process, and threads for concurrent requests.
 
-    Safe to use from several threads at once, and in a forked child: it gets a client of its own,
-    for two processes that read from one connection get each other's answers.
+    Safe to share between threads, and with a forked child, which gets its own client: two processes
+    that read from one connection would get each other's answers.
 
     Args:
         settings: how to reach S3.
-        session: a session of boto3 or of botocore, whose credentials to use.
-        client: a client to use as it is. A forked child closes the connections it inherits.
+        session: a session of boto3 or botocore, for its credentials.
+        client: a client to use unchanged. A forked child closes the connections it inherits.
     """
 
     def __init__(self, settings: Settings, session: Any = None, client: Any = None) -> None:
@@ -42,8 +42,7 @@ class Clients:
         self._session = session
         self._given = client
         self._home = os.getpid()
-        # By process: a lock, or threads, that another one had at the moment of a fork are of no
-        # use in the child.
+        # By process: a child must not use locks and threads that its parent had at the fork.
         self._processes: dict[int, _Process] = {}
 
     def client(self) -> Any:
@@ -52,7 +51,7 @@ class Clients:
         if process.client is None:
             with process.lock:
                 if process.client is None:
-                    process.client = self._given_here() or self._made()
+                    process.client = self._given_here() or self._new_client()
         return process.client
 
     def workers(self) -> Workers:
@@ -80,10 +79,10 @@ class Clients:
 
     def _given_here(self) -> Any:
         if self._given is not None and os.getpid() != self._home:
-            self._given.close()  # it connects again when it is used
+            self._given.close()  # it reconnects on the next request
         return self._given
 
-    def _made(self) -> Any:
+    def _new_client(self) -> Any:
         from botocore.config import Config
 
         settings = self._settings
@@ -99,7 +98,7 @@ class Clients:
             style = "path" if settings.path_style else "virtual"
             options["s3"] = {"addressing_style": style}
         session = self._session or _new_session(settings.profile)
-        # boto3's sessions have a method of another name; a botocore session is what it wraps.
+        # boto3's session wraps botocore's and names this method differently.
         create = getattr(session, "client", None) or session.create_client
         return create(
             "s3",
@@ -110,10 +109,10 @@ class Clients:
 
 
 def warm() -> None:
-    """Have read what every client needs, asking nobody for credentials.
+    """Load the data that every client needs, without looking for credentials.
 
     Raises:
-        BotoCoreError: AWS's own files, or variables, cannot be used.
+        BotoCoreError: AWS's configuration files or variables cannot be used.
     """
     keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
     _new_session(None).create_client("s3", region_name="us-east-1", **keys).close()
@@ -127,9 +126,9 @@ def _new_session(profile: str | None) -> Any:
 
 @functools.cache
 def _loader(data_path: str | None) -> Any:
-    """What reads botocore's descriptions of services: most of the time of a process's first client.
+    """The loader of botocore's service descriptions, which take most of the time of a first client.
 
-    Shared, so that the other clients are made in a fraction of it; it holds no credentials.
+    Shared, so that later clients are created in a fraction of this time; it holds no credentials.
     """
     from botocore.loaders import create_loader
 
@@ -137,7 +136,7 @@ def _loader(data_path: str | None) -> Any:
 
 
 class _Process:
-    """What a process has."""
+    """The client and the threads of one process."""
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -146,14 +145,17 @@ class _Process:
 
 
 def checked(client: Any, session: Any, settings: Settings) -> Clients:
-    """Clients, if what was given can make any.
+    """Create the clients, after checking the arguments.
 
     Raises:
-        InvalidOption: it cannot.
+        InvalidOption: an argument is invalid, or two of them conflict.
     """
     if client is not None:
         if session is not None or settings != Settings():
-            raise InvalidOption("a client comes with its own session, endpoint, region and timeout")
+            raise InvalidOption(
+                "client= cannot be combined with a session, endpoint, region, profile, path style "
+                "or timeout; configure the client instead"
+            )
         if not hasattr(client, "put_object") or not hasattr(client, "meta"):
             raise InvalidOption(
                 f"client= takes a client of boto3, such as boto3.client('s3'), not "
@@ -161,7 +163,7 @@ def checked(client: Any, session: Any, settings: Settings) -> Clients:
             )
     if session is not None:
         if settings.profile is not None:
-            raise InvalidOption("a session comes with its own profile")
+            raise InvalidOption("session= cannot be combined with a profile; set it in the session")
         if not hasattr(session, "client") and not hasattr(session, "create_client"):
             raise InvalidOption(
                 f"session= takes a session of boto3 or botocore, not {type(session).__name__}"

@@ -1,4 +1,4 @@
-"""What botocore raises, in the words of this library."""
+"""Translates errors of botocore to errors of this library."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from checkpoint.errors import (
     StoreDenied,
     StoreUnavailable,
 )
-from checkpoint_objectstore._s3_answers import Answer, sent_twice, told
+from checkpoint_objectstore._s3_answers import Answer, error_of, sent_twice
 
 FAILURES = (
     boto.BotoCoreError,
     boto.ClientError,
     ResponseParserError,
-    HTTPError,  # from a body that is read after the answer began
+    HTTPError,  # from reading the body of an answer
     OSError,
-    ValueError,  # an endpoint that is no URL
-    RuntimeError,  # credentials that were refreshed, and are no newer
+    ValueError,  # the endpoint is not a URL
+    RuntimeError,  # refreshed credentials are no newer
 )
-"""All that a call of botocore raises when it fails."""
+"""All exceptions of a failed botocore call."""
 
 _NO_CREDENTIALS = (boto.NoCredentialsError, boto.PartialCredentialsError)
 _NOT_REFRESHED = (
@@ -52,38 +52,38 @@ _MISCONFIGURED = (
 
 
 def code_of(exc: BaseException) -> str:
-    """The code in an answer of S3, or its status where it has none; empty for other failures."""
+    """The code of an S3 answer, or its status if it has no code; empty for other failures."""
     return str(_error(exc).get("Code", ""))
 
 
 def status_of(exc: BaseException) -> int:
-    """The status of an answer of S3; 0 for other failures."""
+    """The status of an S3 answer; 0 for other failures."""
     return int(_metadata(exc).get("HTTPStatusCode", 0))
 
 
 def was_sent_again(exc: BaseException) -> bool:
-    """Whether botocore had sent the request before, so that an earlier try may have been done."""
+    """Whether botocore repeated the request, so that an earlier try may have succeeded."""
     return bool(_metadata(exc).get("RetryAttempts", 0))
 
 
 def translated(
     exc: BaseException, bucket: str, *, writes: bool, guarded: bool = False
 ) -> CheckpointError:
-    """A failed call in the words of this library.
+    """Translate an exception of a failed call.
 
     Args:
-        bucket: its name, for people.
-        writes: the call was to change something.
-        guarded: it was a write with a condition.
+        bucket: its name, for the message.
+        writes: whether the call was a write.
+        guarded: whether it was a conditional write.
     """
     if isinstance(exc, boto.ClientError):
         region = _error(exc).get("Region") or _headers(exc).get("x-amz-bucket-region")
         message = str(_error(exc).get("Message", ""))
         answer = Answer(status_of(exc), code_of(exc), message, region)
-        error = told(answer, bucket, guarded=guarded)
+        error = error_of(answer, bucket, guarded=guarded)
         return sent_twice(error) if writes and was_sent_again(exc) else error
     error = _unanswered(exc, f"the bucket {bucket!r}")
-    # Credentials that ran out between two tries: nobody tells whether there was a first one.
+    # Credentials may have expired between two tries; botocore does not say whether it sent one.
     return sent_twice(error) if writes and isinstance(exc, _NOT_REFRESHED) else error
 
 
@@ -96,7 +96,7 @@ def _unanswered(exc: BaseException, where: str) -> CheckpointError:
     if isinstance(exc, _MISCONFIGURED) or type(exc) is ValueError:
         return InvalidOption(f"{where} cannot be used as configured: {exc}")
     if isinstance(exc, boto.FlexibleChecksumError):
-        return StoreUnavailable(f"an object of {where} was damaged on the way here: {exc}")
+        return StoreUnavailable(f"an object of {where} was damaged in transit: {exc}. Try again")
     if isinstance(exc, (boto.SSLError, boto.ProxyConnectionError)):
         return StoreUnavailable(
             f"no secure connection to {where}: {exc}. Check the endpoint_url, the certificates "
@@ -106,7 +106,7 @@ def _unanswered(exc: BaseException, where: str) -> CheckpointError:
         return StoreUnavailable(
             f"{where} cannot be reached: {exc}. Check the endpoint_url, the region and the network"
         )
-    return StoreUnavailable(f"{where} did not answer, or not in full: {exc}")
+    return StoreUnavailable(f"{where} did not answer, or only in part: {exc}")
 
 
 def _error(exc: BaseException) -> dict[str, str]:
@@ -125,6 +125,6 @@ def _headers(exc: BaseException) -> dict[str, str]:
 
 
 def _response(exc: BaseException) -> dict[str, Any]:
-    """What S3 answered; empty where it did not."""
+    """The answer of S3; empty for other failures."""
     found: dict[str, Any] = exc.response if isinstance(exc, boto.ClientError) else {}
     return found

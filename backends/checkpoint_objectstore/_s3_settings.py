@@ -1,4 +1,4 @@
-"""The settings of S3: what an ``s3://`` URL may say, and what a driver may be given."""
+"""Parses ``s3://`` URLs and validates the settings of S3 drivers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT_TIMEOUT = 10.0
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", re.ASCII)
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?", re.ASCII)
 _ENDPOINT = re.compile(r"https?://[^@?#\s]+")
-_LONGEST_PREFIX = 300  # bytes; a key of ours takes up to 700 of the 1,024 that S3 gives
+_LONGEST_PREFIX = 300  # bytes; our keys take up to 700 of the 1,024 that S3 allows
 
 TRANSPORTS = ("boto3", "obstore")
 OPTIONS = {
@@ -22,20 +22,20 @@ OPTIONS = {
     "path_style": "true or false",
     "profile": "of AWS's configuration files",
     "region": "of the bucket",
-    "timeout": f"seconds without a byte before a try is given up, {DEFAULT_TIMEOUT:g} by default",
+    "timeout": f"seconds without a byte before a try fails, {DEFAULT_TIMEOUT:g} by default",
     "transport": "boto3, the default, or obstore",
 }
 
 
 class Settings(NamedTuple):
-    """How to reach S3; all but these comes from the environment and AWS's own files.
+    """How to reach S3; other settings come from the environment and AWS's configuration files.
 
     Attributes:
         endpoint_url: of a server other than AWS's.
         region: of the bucket.
         profile: a section of AWS's configuration files.
-        path_style: the bucket is named in the path, not in the host; None: whatever fits.
-        timeout: seconds without a byte before a try is given up.
+        path_style: whether the path names the bucket, not the host; None to choose automatically.
+        timeout: seconds without a byte before a try fails.
     """
 
     endpoint_url: str | None = None
@@ -46,7 +46,7 @@ class Settings(NamedTuple):
 
 
 def parsed(url: str) -> tuple[str, dict[str, Any]]:
-    """The transport of an S3 URL, and the arguments of its driver.
+    """Parse an S3 URL into its transport and the arguments of the driver.
 
     Example:
         >>> parsed("s3://agents/prod?timeout=5")
@@ -57,62 +57,62 @@ def parsed(url: str) -> tuple[str, dict[str, Any]]:
     given: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
     if "@" in bucket:
         raise InvalidOption(
-            f"{redact(url)!r}: credentials do not belong in a URL; set AWS_ACCESS_KEY_ID and "
-            f"AWS_SECRET_ACCESS_KEY, or name a ?profile="
+            f"{redact(url)!r} contains credentials; set AWS_ACCESS_KEY_ID and "
+            f"AWS_SECRET_ACCESS_KEY instead, or add ?profile="
         )
     if not _BUCKET.fullmatch(bucket):
         raise InvalidOption(
-            f"{redact(url)!r} names no bucket; write s3://bucket or s3://bucket/prefix"
+            f"{redact(url)!r} has no valid bucket name; write s3://bucket or s3://bucket/prefix"
         )
     unknown = sorted(given.keys() - OPTIONS)
     empty = sorted(name for name, value in given.items() if not value)
     if unknown or empty:
-        told = "; ".join(f"{name} ({meaning})" for name, meaning in OPTIONS.items())
-        wrong = f"no parameter {unknown[0]!r:.40}" if unknown else f"an empty {empty[0]!r:.40}"
-        raise InvalidOption(f"{redact(url)!r}: an S3 URL has {wrong}; it takes {told}")
+        known = "; ".join(f"{name} ({meaning})" for name, meaning in OPTIONS.items())
+        kind, name = ("unknown", unknown[0]) if unknown else ("empty", empty[0])
+        raise InvalidOption(f"{redact(url)!r}: {kind} parameter {name!r:.40}; S3 URLs take {known}")
     transport = given.pop("transport", TRANSPORTS[0])
     if transport not in TRANSPORTS:
-        raise InvalidOption(f"{redact(url)!r}: transport is {' or '.join(TRANSPORTS)}")
+        raise InvalidOption(f"{redact(url)!r}: transport must be {' or '.join(TRANSPORTS)}")
     if (style := given.get("path_style")) is not None:
         if style not in ("true", "false"):
-            raise InvalidOption(f"{redact(url)!r}: path_style is true or false")
+            raise InvalidOption(f"{redact(url)!r}: path_style must be true or false")
         given["path_style"] = style == "true"
     if (timeout := given.get("timeout")) is not None:
         if not _SECONDS.fullmatch(timeout):
-            raise InvalidOption(f"{redact(url)!r}: timeout is a number of seconds")
+            raise InvalidOption(f"{redact(url)!r}: timeout must be a number of seconds")
         given["timeout"] = float(timeout)
     return transport, {"bucket": bucket, "prefix": unquote(prefix), **given}
 
 
 def checked_bucket(bucket: str) -> str:
-    """The name of a bucket, or the ARN of an access point, if it can be one."""
+    """The name of a bucket or the ARN of an access point, if it is valid."""
     if not _BUCKET.fullmatch(bucket) and not bucket.startswith("arn:"):
-        raise InvalidOption(f"{bucket!r:.80} is no name of a bucket")
+        raise InvalidOption(f"{bucket!r:.80} is not a valid bucket name")
     return bucket
 
 
 def root_of(prefix: str) -> str:
-    """What keys begin with."""
+    """The prefix of all keys, with a final ``/``."""
     prefix = prefix.strip("/")
-    # The parts of a path that HTTP clients resolve would lead to other keys than were signed.
+    # HTTP clients resolve these parts, which would change the key after it was signed.
     if any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
-        raise InvalidOption(f"a prefix has no empty parts, '.' or '..', as {prefix!r:.80} does")
+        raise InvalidOption(f"the prefix {prefix!r:.80} has an empty part, '.' or '..'; remove it")
     if not prefix.isprintable() or len(prefix.encode("utf-8", "replace")) > _LONGEST_PREFIX:
         raise InvalidOption(
-            f"a prefix has up to {_LONGEST_PREFIX} bytes, and no control characters; "
-            f"{prefix!r:.80} does not do"
+            f"the prefix {prefix!r:.80} is not valid; use up to {_LONGEST_PREFIX} bytes without "
+            f"control characters"
         )
     return prefix + "/" if prefix else ""
 
 
 def checked_settings(settings: Settings) -> Settings:
-    """Settings, if they have a meaning."""
+    """The settings, if they are valid."""
     endpoint, timeout = settings.endpoint_url, settings.timeout
     if endpoint is not None and not _ENDPOINT.fullmatch(endpoint):
         raise InvalidOption(
-            f"an endpoint_url is http(s)://host:port, without credentials, not "
+            f"endpoint_url must be http(s)://host:port, without credentials, not "
             f"{redact(endpoint)!r:.200}"
         )
     if timeout is not None and not 0 < timeout < 1e6:
-        raise InvalidOption(f"timeout is a number of seconds above 0, not {timeout!r:.40}")
+        raise InvalidOption(f"timeout must be a number of seconds above 0, not {timeout!r:.40}")
     return settings

@@ -1,6 +1,6 @@
-"""Opens ``s3://bucket/prefix`` with the client that the URL names.
+"""Opens ``s3://`` URLs with boto3 or obstore.
 
-Only that client is imported: each takes half of a cold start.
+Imports only the one it uses: each takes half of a cold start.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ def open_store(url: str) -> Store:
     """Open ``s3://bucket/prefix``, with credentials from the environment, AWS's files or a role.
 
     Parameters: ``endpoint_url``, ``region``, ``profile``, ``kms_key_id``, ``path_style`` (true or
-    false), ``timeout`` (seconds without a byte before a try is given up, default 10) and
-    ``transport`` (boto3, the default, or obstore, which knows no ``profile``).
+    false), ``timeout`` (seconds without a byte before a try fails, default 10) and ``transport``
+    (boto3, the default, or obstore, which does not support ``profile``).
 
     Raises:
-        InvalidOption: the URL names no bucket, or has another parameter.
+        InvalidOption: the URL has no bucket, or an invalid or unknown parameter.
         UnknownStore: the client is not installed.
 
     Example:
@@ -40,7 +40,7 @@ def open_store(url: str) -> Store:
 
 
 def open_async_store(url: str) -> AsyncStore:
-    """:func:`open_store`, asynchronous: obstore natively, boto3 in threads.
+    """Open an asynchronous store: obstore natively, boto3 in threads.
 
     Example:
         >>> store = open_async_store("s3://agents/prod?transport=obstore")

@@ -1,4 +1,4 @@
-"""Calls made at the same time, by a bounded number of threads."""
+"""Concurrent calls with a bounded number of threads or tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 
 class Workers:
-    """Threads that start when there is something to do, and serve all callers of a process.
+    """Threads that start on demand and serve all callers of a process.
 
     Args:
         threads: how many at most.
@@ -21,31 +21,31 @@ class Workers:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="checkpoint-objects")
 
     def map(self, call: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """The results of a call for each item, in their order.
+        """Call a function for each item; return the results in the order of the items.
 
-        Every call has ended when this returns or raises; what is raised is the first failure, in
-        the order of the items.
+        Every call has ended when this returns or raises. It raises the first failure, in the order
+        of the items.
         """
         given = list(items)
         if len(given) == 1:
             return [call(given[0])]
-        under_way: list[Future[R] | _Done[R]] = []
+        pending: list[Future[R] | _Done[R]] = []
         for item in given:
             try:
-                under_way.append(self._pool.submit(call, item))
-            except RuntimeError:  # the interpreter is ending, and starts no threads any more
-                under_way.append(_Done(call, item))
-        for each in under_way:
-            each.exception()  # waits: when one is raised, the others have ended, too
-        return [each.result() for each in under_way]
+                pending.append(self._pool.submit(call, item))
+            except RuntimeError:  # the interpreter is shutting down and starts no threads
+                pending.append(_Done(call, item))
+        for each in pending:
+            each.exception()  # waits for all calls before one failure is raised
+        return [each.result() for each in pending]
 
     def close(self) -> None:
-        """Let the threads go; no call comes after it."""
+        """Release the threads. No call follows."""
         self._pool.shutdown(wait=False)
 
 
 class AsyncWorkers:
-    """:class:`Workers`, with tasks in place of threads.
+    """:class:`Workers` with tasks in place of threads.
 
     Args:
         tasks: how many at most, for each caller.
@@ -55,7 +55,7 @@ class AsyncWorkers:
         self._tasks = tasks
 
     async def map(self, call: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
-        """As that of :class:`Workers`; a cancelled one cancels its calls."""
+        """See :meth:`Workers.map`; cancelling it cancels its calls."""
         import asyncio
 
         free = asyncio.Semaphore(self._tasks)
@@ -73,11 +73,11 @@ class AsyncWorkers:
         return results
 
     def close(self) -> None:
-        """As that of :class:`Workers`."""
+        """See :meth:`Workers.close`."""
 
 
 class _Done(Generic[R]):
-    """A call that the calling thread made itself, as a future."""
+    """The result of a call made in the calling thread, as a future."""
 
     def __init__(self, call: Callable[[T], R], item: T) -> None:
         self._results: list[R] = []

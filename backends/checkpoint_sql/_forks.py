@@ -1,4 +1,4 @@
-"""Stores that let go of their files while the process forks."""
+"""Closes the files of stores while the process forks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 
 class Forking(Protocol):
-    """What has to do something around a fork."""
+    """A store that must act before and after a fork."""
 
     def before_fork(self) -> None: ...
 
@@ -17,12 +17,12 @@ class Forking(Protocol):
 
 
 _all: WeakSet[Forking] = WeakSet()
-_one = Lock()  # held for the length of a fork: threads may fork too
-_held: list[Forking] = []  # those that the fork under way holds
+_one = Lock()  # held during a fork, since several threads may fork
+_held: list[Forking] = []  # stores held by the current fork
 
 
 def register(store: Forking) -> None:
-    """Call ``before_fork`` and ``after_fork`` (in parent and child), for as long as it lives."""
+    """Call ``before_fork`` and ``after_fork`` (in parent and child) while the store exists."""
     _all.add(store)
 
 

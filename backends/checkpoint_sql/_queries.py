@@ -1,6 +1,6 @@
-"""Every statement of a store, on the tables of :mod:`checkpoint_sql._tables`.
+"""The SQL statements of a store, in SQLAlchemy.
 
-``tools/compile_sql.py`` compiles them to text for the drivers that run without SQLAlchemy.
+``tools/compile_sql.py`` compiles them to text for drivers that run without SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ _page = and_(_page_key, pages.c.page == bindparam("page"))
 
 
 def _before(base: ColumnElement[int]) -> ColumnElement[int]:
-    """The revision after which a segment is read. One bound, for an index is searched by one."""
+    """The revision after which to read a segment: one bound, so that an index can be used."""
     return case((base > bindparam("since"), base - literal_column("1")), else_=bindparam("since"))
 
 
 def _segment(after_to_last: ColumnElement[bool]) -> ClauseElement:
-    """The head, with each record of a segment; with none, where the segment is not there."""
+    """The head with each record of a segment; without a record if the segment does not exist."""
     joined = sessions.outerjoin(records, and_(records.c.session == sessions.c.id, after_to_last))
     return select(*_head, *_record).select_from(joined).where(_key).order_by(records.c.revision)
 
 
 def _listed(session_id: ColumnElement[str], namespace: ColumnElement[str]) -> ColumnElement[bool]:
-    """The ids that a page of a listing is about."""
+    """The ids in a page of a listing."""
     return and_(
         namespace == bindparam("namespace"),
         session_id >= bindparam("prefix"),
@@ -74,7 +74,7 @@ def _listed(session_id: ColumnElement[str], namespace: ColumnElement[str]) -> Co
 _sessions = select(sessions.c.session_id, *_head).where(
     _listed(sessions.c.session_id, sessions.c.namespace)
 )
-_unborn = (  # what was there of a session before it was saved, or is there after it was cleared
+_unborn = (  # sessions with pages but without a head
     select(
         pages.c.session_id,
         literal_column("0").label("revision"),
@@ -104,7 +104,7 @@ def _limited(listing: GenerativeSelect) -> ClauseElement:
 STATEMENTS: dict[str, ClauseElement] = {
     "READ_LAYOUT": select(layout.c.version),
     "WRITE_LAYOUT": insert(layout).values(version=LAYOUT),
-    # The two of a turn: the newest segment …
+    # A turn runs two: it reads the newest segment …
     "READ_NEWEST": _segment(records.c.revision > _before(sessions.c.base)),
     "READ_REVISION": _segment(
         and_(
@@ -115,7 +115,7 @@ STATEMENTS: dict[str, ClauseElement] = {
             .scalar_subquery(),
         )
     ),
-    # … and the guarded move of the head, with its record.
+    # … and moves the head, guarded, with the new record.
     "CREATE_HEAD": insert(sessions).values(
         namespace=bindparam("namespace"), session_id=bindparam("session_id"), **_head_values
     ),
@@ -136,7 +136,7 @@ STATEMENTS: dict[str, ClauseElement] = {
             bindparam("body"),
         ).where(_key),
     ),
-    # A head that is deleted.
+    # Deletion.
     "CLEAR_RECORDS": delete(records).where(
         records.c.session == _session, records.c.revision < bindparam("revision")
     ),
@@ -147,7 +147,7 @@ STATEMENTS: dict[str, ClauseElement] = {
             attachments.c.name >= literal_column(f"'{after_prefix(PIN)}'"),
         ),
     ),
-    # A pruning.
+    # Pruning.
     "REMOVE_RECORDS": delete(records).where(
         records.c.session == _session,
         records.c.revision.between(bindparam("first"), bindparam("last")),
@@ -179,7 +179,7 @@ STATEMENTS: dict[str, ClauseElement] = {
     "LIST_ALL_SESSIONS": _limited(
         _all_sessions.order_by(_all_sessions.selected_columns.session_id)
     ),
-    # Pages. One that is there is not written again: it never changes.
+    # Pages. An existing page is not written again: it never changes.
     "ADD_PAGE": insert(pages).from_select(
         ["namespace", "session_id", "page", "stored_at", "body"],
         select(

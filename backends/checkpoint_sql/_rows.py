@@ -1,4 +1,4 @@
-"""Rows into the values of a store, and what callers ask for into what a database compares."""
+"""Converts rows to the values of a store, and arguments to values a database can compare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from checkpoint.store import Attachment, Head, PageInfo, Record, Segment
 
 
 def segment(found: Sequence[Any]) -> Segment:
-    """Rows of a head, each with one record of its segment; one with none where there is none."""
+    """A segment from its rows: each has the head and one record, or a single row has no record."""
     records = tuple(record(*row[6:]) for row in found if row[6] is not None)
     return Segment(head(found[0]), records)
 
@@ -37,22 +37,22 @@ def page(id: Any, body: Any) -> tuple[bytes, bytes]:
 def page_info(id: Any, stored_at: Any, size: Any) -> PageInfo:
     if type(id) is bytes and type(stored_at) is int and type(size) is int:
         return PageInfo(id, stored_at, size)
-    raise Damaged(f"the row of page {id!r:.60} does not tell of a page")
+    raise Damaged(f"the row of page {id!r:.60} does not describe a page")
 
 
 def attachment(revision: Any, name: Any, data: Any) -> Attachment:
     if type(revision) is int and type(name) is str and type(data) is bytes:
         return Attachment(revision, name, data)
-    raise Damaged(f"the row of attachment {name!r:.60} does not hold one")
+    raise Damaged(f"the row of attachment {name!r:.60} does not hold an attachment")
 
 
 def bounded(number: int | None) -> int | None:
-    """A number asked for, within what databases can compare; no revision is outside of that."""
+    """A revision limited to the range of databases; no stored revision is outside of it."""
     return number if number is None else max(-1, min(number, 2**63 - 1))
 
 
 def after_prefix(prefix: str) -> str | None:
-    """The first string after all that begin with ``prefix``, in byte order; None: there is none."""
+    """The first string after all that begin with ``prefix``, in byte order; None if none exists."""
     while prefix:
         code = ord(prefix[-1]) + 1
         if code <= 0x10FFFF:

@@ -1,6 +1,6 @@
-"""A SQLite file: its connections, its tables, its forks, and its errors in our words.
+"""A SQLite file: connections, layout, forks and error translation.
 
-Write-ahead log, so readers never wait; every commit is synced to disk before it is acknowledged.
+It uses a write-ahead log, so readers never wait. Every commit is synced to disk before it returns.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _LONGEST = 1_000_000.0  # seconds; SQLite counts milliseconds in 32 bits
 
 
 class _Call:
-    """A call under way, for as long as its frame lives: however it ends, it is not waited for."""
+    """A running call. It ends with its frame, so even an interrupted call is not waited for."""
 
 
 class SqliteFile:
-    """Runs statements in a file. Safe to share between threads, and with a forked child.
+    """Runs statements on a file. Safe to share between threads, and with a forked child.
 
     Args:
         path: the file; created, with its tables, by the first call. Its directory must exist.
@@ -47,14 +47,14 @@ class SqliteFile:
     """
 
     def __init__(self, path: str, *, timeout: float = 10.0, read_only: bool = False) -> None:
-        self._name = path  # for people
+        self._name = path  # for messages
         self._path = os.path.abspath(path)  # a later chdir must not lead to another file
         self._timeout = min(timeout, _LONGEST)
         self._read_only = read_only
-        # Lists, for their append and pop are atomic. A lock would be held, or a count be wrong, for
-        # ever after where a signal handler raises.
+        # Lists, whose append and pop are atomic. If a signal handler raises, a lock could stay held
+        # and a counter stay wrong.
         self._idle: list[sqlite3.Connection] = []
-        self._calls: list[ref[_Call]] = []  # those under way; one that is gone has ended
+        self._calls: list[ref[_Call]] = []  # running calls; a dead reference is a call that ended
         self._gate = Lock()  # closed while the process forks
         self._checked = False
         self._closed = False
@@ -75,11 +75,10 @@ class SqliteFile:
                 self._idle.pop().close()
 
     def before_fork(self) -> None:
-        """Let go of the file until :meth:`after_fork`.
+        """Close the file until :meth:`after_fork`.
 
-        SQLite's locks are those of a process. A child that inherits an open connection believes
-        that it holds them too, and its acknowledged commits can be lost: so no connection is open
-        when a process forks.
+        SQLite's locks belong to a process. A child that inherits an open connection believes that
+        it holds them, too, and its commits can be lost, so no connection may be open during a fork.
         """
         self._gate.acquire()
         deadline = time.monotonic() + self._timeout
@@ -89,7 +88,7 @@ class SqliteFile:
         self._close_idle()
 
     def after_fork(self) -> None:
-        """Go on, in the parent and in the child; each opens connections of its own."""
+        """Continue, in the parent and in the child; each opens its own connections."""
         self._gate.release()
 
     def _query(self, statement: str, values: dict[str, Any]) -> list[Any]:
@@ -97,7 +96,7 @@ class SqliteFile:
             return connection.execute(statement, values).fetchall()
 
     def _transact(self, write: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``write`` in one transaction; an interrupted one is undone with its connection."""
+        """Run ``write`` in a transaction; closing the connection rolls back an interrupted one."""
         with self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             result = write(connection)
@@ -106,7 +105,7 @@ class SqliteFile:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one call, kept for the next one unless the call failed."""
+        """A connection for one call; returned to the pool unless the call fails."""
         call = _Call()
         known = ref(call)
         connection = None
@@ -127,7 +126,7 @@ class SqliteFile:
         finally:
             if connection is not None:
                 if failed:
-                    connection.close()  # also undoes what is not committed
+                    connection.close()  # also rolls back
                 else:
                     self._idle.append(connection)
             if self._closed:
@@ -137,12 +136,12 @@ class SqliteFile:
 
     def _connect(self) -> sqlite3.Connection:
         if self._read_only and not os.path.exists(self._path):
-            raise StoreUnavailable(f"there is no SQLite file {self._name!r} to read")
+            raise StoreUnavailable(f"the SQLite file {self._name!r} does not exist")
         connection = sqlite3.connect(
             f"file://{quote(os.fsencode(self._path))}?mode={'ro' if self._read_only else 'rwc'}",
             timeout=self._timeout,
-            isolation_level=None,  # transactions are begun and ended here, not by the driver
-            check_same_thread=False,  # the pool hands each to one thread at a time
+            isolation_level=None,  # no implicit transactions
+            check_same_thread=False,  # the pool gives a connection to one thread at a time
             uri=True,
         )
         try:
@@ -158,13 +157,13 @@ class SqliteFile:
     # --- the layout ------------------------------------------------------------------------------
 
     def _check_layout(self, connection: sqlite3.Connection) -> None:
-        """Make sure the tables are ours and of a version we know; create them in an empty file."""
+        """Check that the tables are ours and of a known version; create them in an empty file."""
         if self._layout_version(connection) is None:
             if self._read_only:
-                raise NotAStore(f"the SQLite file {self._name!r} is empty: no session was saved")
+                raise NotAStore(f"the SQLite file {self._name!r} is empty; save a session first")
             self._write_ahead(connection)
             connection.execute("BEGIN IMMEDIATE")
-            if self._layout_version(connection) is None:  # nobody was faster
+            if self._layout_version(connection) is None:  # no other process was faster
                 for statement in sql.CREATE_TABLES:
                     connection.execute(statement)
                 connection.execute(sql.WRITE_LAYOUT, {"version": sql.LAYOUT})
@@ -176,7 +175,7 @@ class SqliteFile:
         rows = connection.execute("SELECT name FROM sqlite_master").fetchall()
         if not rows and changes == (0,):
             return None
-        # In a damaged file a name can be of any type, and tables be missing.
+        # In a damaged file, a name can have any type, and tables can be missing.
         names = {name for (name,) in rows if isinstance(name, str)}
         version = None
         if "checkpoint_layout" in names:
@@ -185,8 +184,8 @@ class SqliteFile:
             version = rows[0][0] if len(rows) == 1 else None
         if isinstance(version, int) and version > sql.LAYOUT:
             raise StoreTooNew(
-                f"the SQLite file {self._name!r} has layout {version}, and this version knows "
-                f"{sql.LAYOUT}; upgrade agent-checkpoint"
+                f"the SQLite file {self._name!r} has layout {version}, but this version of the "
+                f"library supports only layout {sql.LAYOUT}; upgrade agent-checkpoint"
             )
         if not isinstance(version, int) or not names >= sql.TABLES:
             raise NotAStore(
@@ -196,7 +195,7 @@ class SqliteFile:
         return version
 
     def _write_ahead(self, connection: sqlite3.Connection) -> None:
-        """Switch the file to a write-ahead log; SQLite does not wait for others here, so we do."""
+        """Switch the file to a write-ahead log. SQLite's timeout does not apply here: wait."""
         deadline = time.monotonic() + self._timeout
         while True:
             try:
@@ -208,12 +207,12 @@ class SqliteFile:
                 time.sleep(0.01)
 
     def _translated(self, exc: Exception) -> StoreError:
-        """A driver's error in the words of this library; the only place that knows its codes."""
+        """Translate an error of the driver."""
         code, where = _primary(exc), f"SQLite file {self._name!r}"
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StoreBusy(
-                f"the {where} was locked by others for {self._timeout:g} s; nothing was written. "
-                f"Try again, or give the URL a longer ?timeout="
+                f"the {where} was locked by other writers for {self._timeout:g} s; nothing was "
+                f"written. Try again, or give the URL a longer ?timeout="
             )
         if code == sqlite3.SQLITE_FULL or _extended(exc) == sqlite3.SQLITE_IOERR_SHMSIZE:
             return StoreFull(f"no space left for the {where}; nothing was written. Make room")
@@ -235,7 +234,7 @@ class SqliteFile:
 
 
 def _primary(exc: Exception) -> int:
-    """SQLite's primary result code: the extended ones tell more than anybody asks."""
+    """SQLite's primary result code."""
     return _extended(exc) & 0xFF
 
 

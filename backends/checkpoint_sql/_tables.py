@@ -1,13 +1,12 @@
-"""The tables, once for every database. Needs SQLAlchemy; a SQLite store at work does not.
+"""The tables of every SQL database. Needs SQLAlchemy, which a SQLite store does not import.
 
-    layout       one row: which version of these tables this is
+    layout       one row: the version of these tables
     sessions     the head of each session
-    records      one row for each revision; the head of a record apart from its body
-    pages        immutable parts of documents; they may be there before their session
+    records      one row for each revision, with the header and the body of its record
+    pages        immutable parts of documents; may be written before their session
     attachments  small side records, such as labels
 
-Ids compare by bytes everywhere: SQLite's default, ``COLLATE "C"`` on PostgreSQL, VARBINARY on
-MySQL. Bytes are already compressed, so PostgreSQL is told not to try.
+Ids compare by bytes: SQLite's default, ``COLLATE "C"`` on PostgreSQL, VARBINARY on MySQL.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from sqlalchemy.dialects.mysql import LONGBLOB, VARBINARY
 from sqlalchemy.dialects.postgresql import TEXT as PG_TEXT
 
 LAYOUT = 1
-"""Version of these tables; raised with every change, by an upgrade in ``schema``."""
+"""The version of these tables; every change increases it."""
 
 metadata = MetaData()
 
@@ -40,7 +39,7 @@ Id = (
 WriteId = LargeBinary().with_variant(VARBINARY(16), "mysql", "mariadb")
 PageId = LargeBinary().with_variant(VARBINARY(64), "mysql", "mariadb")
 Bytes = LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
-# SQLite numbers rows by itself only in a column declared INTEGER.
+# SQLite numbers rows automatically only in a column declared INTEGER.
 Number = BigInteger().with_variant(Integer(), "sqlite")
 
 layout = Table(

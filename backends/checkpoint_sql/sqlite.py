@@ -1,6 +1,6 @@
-"""Sessions in a SQLite file, through the standard library's driver.
+"""Sessions in a SQLite file, with the driver of the standard library.
 
-One file serves all processes of one machine; it must not lie on a network file system.
+All processes of one machine can share a file. It must not be on a network file system.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?", re.ASCII)
 
 
 class SqliteStore(SqliteFile):
-    """A SQLite file. Safe to share between threads; opens again by itself in a forked child.
+    """A SQLite file. Safe to share between threads, and with a forked child.
 
     Args:
         path: the file; created, with its tables, by the first call. Its directory must exist.
@@ -32,7 +32,7 @@ class SqliteStore(SqliteFile):
 
     Raises:
         NotAStore: on the first call, the file holds something else.
-        StoreTooNew: on the first call, a newer version of this library laid it out.
+        StoreTooNew: on the first call, a newer version of this library created its layout.
     """
 
     rewrites = True
@@ -188,19 +188,19 @@ def open_store(url: str) -> SqliteStore:
     Parameters: ``timeout`` (seconds to wait for other writers, default 10) and ``mode=ro``.
 
     Raises:
-        InvalidOption: the URL names no file, or has another parameter.
+        InvalidOption: the URL has no file, or an invalid or unknown parameter.
     """
     location, _, query = url.partition("?")
     path = unquote(location.partition("://")[2], errors="surrogateescape")
     options = dict(parse_qsl(query, keep_blank_values=True))
     if not path.startswith("/") or path in ("/", "/:memory:") or "\0" in path:
         raise InvalidOption(
-            f"{redact(url)!r} names no file; write sqlite:///agents.db, with four slashes for an "
-            f"absolute path. For a store in memory use memory://"
+            f"{redact(url)!r} does not name a file; write sqlite:///agents.db, with four slashes "
+            f"for an absolute path. For a store in memory, use memory://"
         )
     mode, timeout = options.pop("mode", "rwc"), options.pop("timeout", "10")
     if options or mode not in ("ro", "rwc") or not _SECONDS.fullmatch(timeout):
         raise InvalidOption(
-            f"{redact(url)!r}: a SQLite URL takes ?timeout=SECONDS and ?mode=ro, and nothing else"
+            f"{redact(url)!r}: a SQLite URL takes ?timeout=SECONDS and ?mode=ro only"
         )
     return SqliteStore(path[1:], timeout=float(timeout), read_only=mode == "ro")

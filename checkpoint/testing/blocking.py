@@ -1,4 +1,4 @@
-"""A blocking store made of an asynchronous one, so that one suite tests both forms."""
+"""A blocking wrapper for asynchronous stores, so that one suite tests both kinds."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ T = TypeVar("T")
 
 
 class Blocking:
-    """A :class:`~checkpoint.store.Store` whose calls all run in one event loop of its own.
+    """A :class:`~checkpoint.store.Store` whose calls run in a private event loop.
 
-    Calls from several threads run in it at the same time, as the tasks of a server do.
+    Calls from several threads run concurrently in it, like the tasks of a server.
 
     Args:
         open: makes the asynchronous store, in that loop.
@@ -82,11 +82,11 @@ class Blocking:
         return self._run(self._store.attachments(key))
 
     def close(self) -> None:
-        """Close the store; its loop goes on, to answer later calls."""
+        """Close the store; its loop keeps running, to answer later calls."""
         self._run(self._store.close())
 
     def end(self) -> None:
-        """Stop the loop; there are no calls after that."""
+        """Stop the loop. No call follows."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())

@@ -51,11 +51,11 @@ def test_a_url_opens_either_form_natively() -> None:
     ("query", "hint"),
     [
         ("transport=rust", "boto3 or obstore"),
-        ("transport=obstore&profile=prod", "no profile.*credential_provider"),
-        ("transport=obstore&region=EU%20WEST", "no region"),
+        ("transport=obstore&profile=prod", "does not support profiles.*credential_provider"),
+        ("transport=obstore&region=EU%20WEST", "is not a region"),
         ("transport=obstore&timeout=0", "above 0"),
         ("transport=obstore&endpoint_url=localhost", "http"),
-        ("transport=obstore&secret_key=hunter2", "no parameter"),
+        ("transport=obstore&secret_key=hunter2", "unknown parameter"),
     ],
 )
 def test_a_url_that_obstore_cannot_honour_is_refused(query: str, hint: str) -> None:

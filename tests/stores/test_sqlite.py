@@ -441,7 +441,7 @@ def test_a_store_locked_by_others_is_busy_and_nothing_is_written(
             lambda: cp.label("user-42", "x"),
             lambda: cp.delete("user-42"),
         ):
-            with pytest.raises(StoreBusy, match=rf"locked by others for {timeout} s"):
+            with pytest.raises(StoreBusy, match=rf"locked by other writers for {timeout} s"):
                 write()
         lock.execute("ROLLBACK")
         assert [s.revision for s in cp.history("user-42")] == [1]

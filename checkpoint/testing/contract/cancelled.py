@@ -1,4 +1,4 @@
-"""Calls of an asynchronous store that are cancelled, at any moment."""
+"""Tests of calls of an asynchronous store that are cancelled at any moment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from checkpoint.testing.contract.suite import Suite
 
 
 def moments() -> Iterator[list[float]]:
-    """How long to wait before a cancellation: so many steps of the loop, or so long."""
+    """How long to wait before a cancellation: a number of loop steps, or a time."""
     for steps in range(15):
         yield [0.0] * steps
     for tenths in range(1, 15):
@@ -24,7 +24,7 @@ def moments() -> Iterator[list[float]]:
 
 
 async def cancelled(call: Coroutine[Any, Any, object], after: list[float]) -> bool:
-    """Cancel a call; whether it ended before that."""
+    """Cancel a call; return whether it ended first."""
     task = asyncio.ensure_future(call)
     for seconds in after:
         await asyncio.sleep(seconds)
@@ -37,7 +37,7 @@ async def cancelled(call: Coroutine[Any, Any, object], after: list[float]) -> bo
 
 
 async def begun(store: AsyncStore, key: SessionKey) -> Chain:
-    """A session of three revisions, and what drafts its next writes."""
+    """Create a session of three revisions; return the chain that drafts its next writes."""
     chain = Chain(InMemoryStore(), key)
     for kind in (Kind.BASE, Kind.BASE, Kind.PATCH):
         draft = chain.draft(kind)
@@ -48,7 +48,7 @@ async def begun(store: AsyncStore, key: SessionKey) -> Chain:
 
 
 class Cancelled(Suite):
-    """A write is wholly done or wholly not, and sending it again settles it."""
+    """A cancelled write takes effect completely or not at all, and sending it again settles it."""
 
     async def open(self, place: Path) -> AsyncStore:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Tombstones: what they take away, and what they leave."""
+"""Tests of tombstones: what they remove, and what they keep."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOT_PINS = [
 
 
 class Deletion(Suite):
-    """Heads that are deleted."""
+    """Deleted heads."""
 
     def test_a_tombstone_clears_older_records_and_attachments(self, store: Store) -> None:
         chain = Chain(store)

@@ -1,4 +1,4 @@
-"""The head of a session and its guard; the segments that are read."""
+"""Tests of heads and their guard, and of reading segments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from checkpoint.testing.contract.suite import Suite
 
 
 class Headers(Suite):
-    """Commits, and what is read after them."""
+    """Commits, and reads after them."""
 
     # --- the head and its guard ------------------------------------------------------------------
 
@@ -75,7 +75,7 @@ class Headers(Suite):
         assert store.commit(KEY, here) is True
 
     def test_a_commit_for_a_session_with_the_same_numbers_is_refused(self, store: Store) -> None:
-        """As one that was deleted and made again may have them."""
+        """A session that was deleted and created again may have the same numbers."""
         mine, other = Chain(store), Chain(store, SessionKey("default", "another"))
         for chain in (mine, other):
             chain.grow("bpp")

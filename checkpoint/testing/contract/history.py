@@ -1,4 +1,4 @@
-"""The history of a session, a page at a time."""
+"""Tests of listing the history of a session, a page at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def revisions(store: Store, before: int | None, limit: int, *, bases: bool = Fal
 
 
 class History(Suite):
-    """Records without their bodies."""
+    """Headers without bodies."""
 
     def test_heads_are_newest_first_without_bodies_and_with_whole_sizes(self, store: Store) -> None:
         chain = Chain(store)

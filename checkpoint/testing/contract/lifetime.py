@@ -1,4 +1,4 @@
-"""What outlasts a store that is closed, and the very bytes that are kept."""
+"""Tests of closing and opening again, and of the stored bytes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CALLS: dict[str, Callable[[Store], object]] = {
 }
 
 
-# Bytes that a store may take for text, for nothing, or cut at an end.
+# Bytes that a store may mistake for text or null, or truncate.
 ODD_BYTES = [
     *(b"", b"\0", b"\0" * 1000, b"a\0", b" ", b"a  ", b"\n", b"\r\n", b"\xff" * 9, b"'", b'"'),
     *(b"null", b"0", b"True", b"%s", b"\\", b"\x1a", b"\xc3\xa9", b"\xc3", b"\xef\xbb\xbf"),
@@ -47,7 +47,7 @@ def _any_pruning(store: Store) -> Pruning:
 
 
 def everything(store: Store) -> object:
-    """All that a store says of its sessions."""
+    """All data that a store returns about its sessions."""
     listed = store.sessions("default", "", None, 99, deleted=True)
     keys = [SessionKey("default", name) for name, _ in listed]
     return listed, [
@@ -63,7 +63,7 @@ def everything(store: Store) -> object:
 
 
 def fill(store: Store) -> None:
-    """Sessions that live, that were deleted and pruned, and pages without a session."""
+    """Write living, deleted and pruned sessions, and pages without a session."""
     living, deleted, pruned = (Chain(store, SessionKey("default", n)) for n in ("a", "b", "c"))
     living.grow("bpbp")
     deleted.grow("bp")
@@ -78,7 +78,7 @@ def fill(store: Store) -> None:
 
 
 class Lifetime(Suite):
-    """Closing, opening again, looking behind the store's back."""
+    """Closing, opening again, reading the stored bytes."""
 
     @pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
     @pytest.mark.parametrize("call", CALLS.values(), ids=list(CALLS))
@@ -183,7 +183,7 @@ class Lifetime(Suite):
 
     def _must_be_durable(self) -> None:
         if not self.durable:
-            pytest.skip("this store keeps nothing when it is closed")
+            pytest.skip("this store loses its data when it is closed")
 
     def _kept(self, place: Path) -> list[bytes]:
         kept: Iterable[bytes] | None = self.raw(place)

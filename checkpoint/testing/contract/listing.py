@@ -1,4 +1,4 @@
-"""Sessions by their ids: of any characters, told apart and ordered by bytes."""
+"""Tests of listing sessions: ids of any characters, distinguished and ordered by bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from checkpoint.store import Attachment, Head, Page, Segment, Store
 from checkpoint.testing.chain import Chain, create, segment_of
 from checkpoint.testing.contract.suite import Suite
 
-# Ids that a store may take for one another, or for a pattern, or sort in another order than bytes.
+# Ids that a store may confuse, take for a pattern, or sort in an order other than that of bytes.
 ODD_IDS = [
     *("%", "_", "a%", "a_", "ab", "a", "A", "a ", " a", "a/b", "a\\b", "a'b", 'a"b', "a?b", "a*b"),
     *("User", "user", "USER", "é", "e\u0301", "ß", "SS", "İ", "i\u0307", "ﬁ", "fi"),
@@ -37,7 +37,7 @@ ODD_IDS = [
 ]
 
 UNBORN = Head(0, b"", 0, 0, deleted=True)
-"""The head in a listing of a session of which there are only pages."""
+"""The head of a listed session that only has pages."""
 
 
 def ids_of(store: Store, prefix: str = "", after: str | None = None, limit: int = 500) -> list[str]:
@@ -49,7 +49,7 @@ def in_byte_order(ids: list[str], prefix: str = "") -> list[str]:
 
 
 class Listing(Suite):
-    """Ids, prefixes, pages of a listing, namespaces."""
+    """Ids, prefixes, paging, namespaces."""
 
     def test_odd_ids_are_sessions_of_their_own(self, store: Store) -> None:
         chains = create(store, *(check_id(name, "session id") for name in ODD_IDS))

@@ -1,4 +1,4 @@
-"""Prunings, and the epoch that they move."""
+"""Tests of prunings, and of the epoch that they increase."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def kept(store: Store) -> list[int]:
 
 
 class Pruned(Suite):
-    """Revisions taken out of a session, and writers that did not see it."""
+    """Pruned revisions, and writers that have not seen the pruning."""
 
-    # --- what goes, and what stays ---------------------------------------------------------------
+    # --- removed and remaining revisions ---------------------------------------------------------
 
     def test_a_pruning_may_take_out_nothing_and_only_move_the_epoch(self, store: Store) -> None:
         chain = Chain(store)
@@ -179,7 +179,7 @@ class Pruned(Suite):
     def test_a_revision_that_was_taken_out_cannot_be_written_by_one_who_stalled(
         self, store: Store
     ) -> None:
-        """There is no record of its number any more that a unique key would protect."""
+        """A unique key would not help: no record has this number any more."""
         chain = Chain(store)
         chain.grow("bp")
         stalled = chain.draft()

@@ -1,4 +1,4 @@
-"""Calls at the same time: of several that compete one wins, and readers see one moment."""
+"""Tests of concurrent calls: one of several writers wins, and readers see a consistent state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROUNDS = 200 if SOAK else 10
 
 
 def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """What the calls return, each made in a thread of its own, all begun together."""
+    """Make the calls in one thread each, started together; return their results."""
     results: dict[int, T] = {}
     failed: list[BaseException] = []
     barrier = Barrier(len(calls))
@@ -30,7 +30,7 @@ def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
         barrier.wait()
         try:
             results[number] = calls[number]()
-        except BaseException as exc:  # noqa: BLE001 - raised below, where the test sees it
+        except BaseException as exc:  # noqa: BLE001 - raised below, in the test's thread
             failed.append(exc)
 
     threads = [Thread(target=run, args=(number,)) for number in range(len(calls))]
@@ -44,7 +44,7 @@ def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
 
 
 class Races(Suite):
-    """Threads, or tasks, on one store."""
+    """Threads or tasks that share a store."""
 
     @pytest.mark.parametrize("kinds", ["", "bp", "bpt"], ids=["new", "living", "deleted"])
     def test_of_commits_on_one_head_exactly_one_wins(self, store: Store, kinds: str) -> None:

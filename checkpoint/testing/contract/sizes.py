@@ -1,4 +1,4 @@
-"""Large records and pages, and a session of a gigabyte."""
+"""Tests of large records and pages, and of a session of a gigabyte."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZES = [400_000, 16 * 2**20]
 
 
 class Sizes(Suite):
-    """As large as the limits of a state allow, of bytes that do not compress."""
+    """Incompressible bytes, as large as the limits of a state allow."""
 
     @pytest.mark.parametrize("size", SIZES)
     def test_large_records_come_back_as_they_were(self, store: Store, size: int) -> None:

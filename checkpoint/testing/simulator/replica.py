@@ -1,4 +1,4 @@
-"""A replica: a process that serves sessions, is killed at any time, and started again."""
+"""A replica: serves sessions in a process that may be killed at any time and is restarted."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from checkpoint.testing.simulator.world import World
 
 NAMESPACE = "simulated"
-_BEGIN = 1_700_000_000  # seconds since 1970 at which all runs begin
+_BEGIN = 1_700_000_000  # start of all runs, in seconds since 1970
 
 
 class _Options(Options[Simulated]):
-    """Options whose writer is that of the simulation: a process id would change the trace."""
+    """Options with a simulated writer: a real process id would change the trace."""
 
     def writer(self) -> Writer:
         name, _, process = self.replica.partition("/")
@@ -48,7 +48,7 @@ def checkpointer(
     cache_bytes: int,
     retention: Retention | None = None,
 ) -> AsyncCheckpointer[Simulated]:
-    """A checkpointer as ``open_async`` makes it, with a clock of its own."""
+    """A checkpointer like that of ``open_async``, with the given clock."""
     schema = ModelSchema(Simulated)
     options = _Options(
         store="simulated",
@@ -66,13 +66,13 @@ def checkpointer(
 
 
 class Replica:
-    """One replica through all its processes.
+    """A replica and its successive processes.
 
     Attributes:
         name: of the replica.
         process: how many processes it has had.
-        checkpointer: that of its process.
-        lives: states that its process keeps over several turns.
+        checkpointer: of the current process.
+        lives: states that the current process keeps over several turns.
     """
 
     def __init__(self, world: World, name: str, workers: int) -> None:
@@ -87,7 +87,7 @@ class Replica:
         self.set_clock()
 
     async def serve(self) -> None:
-        """Work, in one process after the other, until there is nothing more to do."""
+        """Work, in one process after the other, until all operations are done."""
         while self._world.operations_left > 0:
             self.process += 1
             process, store = self._world.connect(f"{self.name}/{self.process}")
@@ -108,7 +108,7 @@ class Replica:
         return clock(self._world.now, self._offset)()
 
     def set_clock(self) -> None:
-        """Set the clock, wrong by no more than the weather allows."""
+        """Set the clock, with an error that the weather allows."""
         skew = self._world.weather.skew
         self._offset = self._world.rng.uniform(-skew, skew)
 

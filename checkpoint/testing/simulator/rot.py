@@ -1,4 +1,4 @@
-"""Bytes that flip where they are stored, and are found out, and are right again some time later."""
+"""Flips stored bytes until they are healed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from checkpoint.store import Record, Segment
 from checkpoint.testing.simulator.operation import Operation
 
 Part = int | bytes | str
-"""What a byte flips in: a record by its revision, a page by its id, an attachment by its name."""
-
-# Headers are left alone: they are read without what their digest is over, so nobody could notice.
-_IN_HEADS = True
+"""A stored part: a record by revision, a page by id, or an attachment by name."""
 
 
 class Rot:
-    """Which stored parts of sessions have a flipped byte; all who read one get it so."""
+    """The stored parts that have a flipped byte for all readers."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
@@ -25,15 +22,15 @@ class Rot:
 
     def flip(self, key: SessionKey, part: Part) -> None:
         """Flip a byte."""
-        in_head = _IN_HEADS and self._rng.random() < 0.5
+        in_head = self._rng.random() < 0.5
         self._flips[key, part] = in_head, self._rng.random()
 
     def heal(self) -> None:
-        """Give back what was stored."""
+        """Undo all flips."""
         self._flips.clear()
 
     def seen(self, name: str, arguments: tuple[Any, ...], answer: Any, by: Operation | None) -> Any:
-        """The answer to a request, with the bytes that flipped."""
+        """The answer to a request, with flipped bytes."""
         if not self._flips:
             return answer
         key = arguments[0]
@@ -56,7 +53,7 @@ class Rot:
 
     def _data(self, key: SessionKey, part: Part, data: bytes, by: Operation | None) -> bytes:
         _, place = self._flips.get((key, part), (False, None))
-        if place is None or not data:  # nothing flipped, or it was not asked for
+        if place is None or not data:  # not flipped, or not requested
             return data
         if by is not None:
             by.rotten = True

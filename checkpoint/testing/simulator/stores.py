@@ -1,4 +1,4 @@
-"""A store that all replicas reach across the network: each call of a method is one request."""
+"""The store that replicas share: each method call is one request over the network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Link:
-    """The store as one process reaches it: an ``AsyncStore``."""
+    """An ``AsyncStore`` whose calls cross the network."""
 
     rewrites = True
 
@@ -86,7 +86,7 @@ class Link:
         return await self._ask(self.attachments, key)
 
     async def close(self) -> None:
-        """Leave the store open: it is that of all replicas."""
+        """Do nothing: all replicas share the store."""
 
 
 class SharedStore:
@@ -94,7 +94,7 @@ class SharedStore:
 
     Args:
         store: the store.
-        rng: decides which byte flips.
+        rng: decides which byte to flip.
     """
 
     steps = ("put_pages", "commit", "prune", "drop_pages", "attach", "detach")
@@ -114,13 +114,13 @@ class SharedStore:
         answer = await getattr(self._store, name)(*arguments, **request.flags)
         arguments = (*arguments, *request.flags.values())
         note(described(name, arguments, answer))
-        await self._tell(name, arguments, answer, by)
+        await self._record(name, arguments, answer, by)
         return self._rot.seen(name, arguments, answer, by)
 
-    async def _tell(
+    async def _record(
         self, name: str, arguments: tuple[Any, ...], answer: Any, by: Operation | None
     ) -> None:
-        """Let the ledger know of a request that took effect."""
+        """Record a request that took effect in the ledger."""
         key: Any = arguments[0]
         what: Any = arguments[-1]
         if name == "commit" and answer:
@@ -151,7 +151,7 @@ class SharedStore:
 
 
 class _Immediate:
-    """A blocking store, called in the loop: each call is done in one step."""
+    """A blocking store called in the loop, so that each call is one step."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -166,7 +166,7 @@ class _Immediate:
 
 
 def _as_async(store: Store | AsyncStore) -> AsyncStore:
-    """The store, to be awaited; a blocking one blocks the loop, and not a thread."""
+    """The store as an ``AsyncStore``; a blocking one blocks the loop, not a thread."""
     if iscoroutinefunction(store.commit):
         return cast("AsyncStore", store)
     return cast("AsyncStore", _Immediate(cast("Store", store)))
