@@ -407,7 +407,7 @@ def test_a_mode_given_in_the_url_counts(run: Run) -> None:
         (["sessions", "sqlite:///text.db"], 1, "'text.db' is not a SQLite database"),
         (["sessions", "sqlite:///other.db"], 1, "holds other tables (birds)"),
         (["sessions", "sqlite:///no/such/directory.db"], 1, "no/such/directory.db"),
-        (["show", URL, "nobody"], 1, "session 'nobody': no session of this id was ever saved"),
+        (["show", URL, "nobody"], 1, "session 'nobody': there is no session with this id"),
         (["history", URL, "nobody"], 1, "session 'nobody'"),
         (["diff", URL, "nobody", "1", "2"], 1, "session 'nobody'"),
         (["show", URL, "user-42", "--revision", "3"], 1, "revision 3: there is no such revision"),
