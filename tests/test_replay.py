@@ -320,7 +320,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(
     ("url", "told"),
     [
         ("nosuch://x", "no driver is installed for the scheme 'nosuch'"),
-        ("store.db", "a store is named by a URL"),
+        ("store.db", "a store URL looks like"),
         ("memory://", "name a store that outlives"),
         ("sqlite:////nowhere/at/all.db", "cannot be opened"),
     ],
