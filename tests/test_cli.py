@@ -402,7 +402,7 @@ def test_a_mode_given_in_the_url_counts(run: Run) -> None:
     ("words", "code", "told"),
     [
         (["sessions", "nope://db"], 1, "no driver is installed for the scheme 'nope'"),
-        (["sessions", "agents.db"], 1, "a URL such as sqlite:///agents.db"),
+        (["sessions", "agents.db"], 1, "a store URL looks like sqlite:///agents.db"),
         (["sessions", f"{URL}?colour=red"], 1, "takes ?timeout=SECONDS and ?mode=ro"),
         (["sessions", "sqlite:///text.db"], 1, "'text.db' is not a SQLite database"),
         (["sessions", "sqlite:///other.db"], 1, "holds other tables (birds)"),

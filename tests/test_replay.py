@@ -231,7 +231,7 @@ def changed(change: Callable[[list[list[Messages]]], Any]) -> list[list[Messages
         (lambda c: c[2].pop(), r"conversation/0003: 2 revisions, 1 turns in the file"),
         (
             lambda c: c.append([[{"role": "user", "content": "new"}]]),
-            r"conversation/0004: .* no session of this id",
+            r"conversation/0004: .* there is no session with this id",
         ),
     ],
 )

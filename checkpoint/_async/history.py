@@ -74,7 +74,7 @@ class AsyncHistory(Generic[S]):
         return found
 
     async def diff(self, session_id: str, old: int | str, new: int | str) -> list[Change]:
-        """List the changes from one revision to another, even of another schema.
+        """List the changes from one revision to another, even if their schemas differ.
 
         Raises:
             SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.

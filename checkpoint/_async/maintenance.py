@@ -160,7 +160,7 @@ async def _plan(
     pages: Sequence[PageInfo],
     grace: dt.timedelta,
 ) -> _Plan:
-    """Plan removals from what is read after the head; valid only while the head is the same."""
+    """Plan the removals at a head that was read before; valid only while the head is the same."""
     bases = await read_bases(engine.store, key)
     attachments = await engine.store.attachments(key)
     removed: tuple[Range, ...] = ()

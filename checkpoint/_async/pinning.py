@@ -99,7 +99,7 @@ async def unpin(engine: AsyncEngine[Any], owner: SessionKey, target: SessionKey)
 async def detach_unneeded(
     engine: AsyncEngine[Any], owner: SessionKey, needed: Mapping[str, Collection[bytes]]
 ) -> bool:
-    """Remove the pins of which no page is needed; return whether there were any."""
+    """Remove the pins without needed pages; return whether there were any."""
     unneeded = [name for name, pages in needed.items() if not pages]
     for name in unneeded:
         await engine.store.detach(owner, 0, name)

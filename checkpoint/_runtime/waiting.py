@@ -24,7 +24,7 @@ class _Attempts:
     """A limited number of attempts, with growing pauses in between.
 
     Iterating yields the number of attempts left after the current one. There is a pause before
-    each attempt but the first; it doubles each time, and half of it is random.
+    each attempt except the first; it doubles each time, and half of it is random.
 
     Args:
         most: number of attempts.

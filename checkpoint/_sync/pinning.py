@@ -101,7 +101,7 @@ def unpin(engine: Engine[Any], owner: SessionKey, target: SessionKey) -> bool:
 def detach_unneeded(
     engine: Engine[Any], owner: SessionKey, needed: Mapping[str, Collection[bytes]]
 ) -> bool:
-    """Remove the pins of which no page is needed; return whether there were any."""
+    """Remove the pins without needed pages; return whether there were any."""
     unneeded = [name for name, pages in needed.items() if not pages]
     for name in unneeded:
         engine.store.detach(owner, 0, name)
