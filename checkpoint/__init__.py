@@ -1,4 +1,4 @@
-"""agent-checkpoint: the whole state of an AI agent, saved around each turn, restored anywhere.
+"""agent-checkpoint saves the whole state of an AI agent after each turn, to restore it anywhere.
 
 >>> import checkpoint
 >>> cp = checkpoint.open("memory://")
@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from checkpoint.errors import UnknownStore as UnknownStore
     from checkpoint.errors import UnsupportedFormat as UnsupportedFormat
 
-# Public names by the module they are in. They are imported when first used, so that `import
-# checkpoint` costs nothing: a cold start pays only for what it touches.
+# Public names by their module. They are imported when first used, so that `import checkpoint` is
+# cheap and a cold start loads only the modules it needs.
 _HOME = {
     "_document.changes": "Change",
     "errors": (

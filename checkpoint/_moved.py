@@ -1,4 +1,4 @@
-"""Says where to import names from that the documentation once placed in modules now private."""
+"""Import errors that give the new place of names from documented modules, now private."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOVED = {
 
 
 class MovedFinder:
-    """The last finder of modules: it knows those that are gone, and raises ImportError for them."""
+    """The last module finder: raises ImportError for the modules that moved."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:

@@ -1,4 +1,4 @@
-"""``open``, ``open_async`` and ``preload``: where everything begins."""
+"""The entry points: ``open``, ``open_async`` and ``preload``."""
 
 from __future__ import annotations
 
@@ -85,25 +85,26 @@ def open(
     Args:
         store: URL of the store, such as ``sqlite:///agents.db`` (four slashes for an absolute
             path) or ``memory://``; or a store object.
-        state: the model of the states: an ``AgentState``, any pydantic model, or None for dicts.
-        adapter: for a live agent that is not itself a model, an :class:`Adapter`: its method
-            ``capture(agent)`` returns the state, and ``build(state)`` an agent. ``turn.agent`` is
-            then that agent.
-        capture, build: the same as two functions.
-        schema, version: name and version of the schema, for a model that does not carry them.
-        namespace: sessions of one namespace are not seen from another; one for each tenant, say.
-        replica: a name for this writer, noted in what it saves and told in conflicts.
-        max_bytes: the largest encoded state to save or restore, in bytes; of a state restored with
-            ``window=``, what is loaded of it.
-        cache_bytes: how much is kept in memory of the sessions served last, so that an unchanged
-            one is not sent again, and of items that cannot be changed, so that they are built once;
-            in bytes as encoded. 0 keeps nothing.
-        retention: the rule by which old revisions are removed as sessions are saved; by default
-            every revision stays.
+        state: the model of the state: an ``AgentState`` or any pydantic model; None for dicts.
+        adapter: an :class:`Adapter`, for a live agent that is not itself a model. Its method
+            ``capture(agent)`` returns the agent's state, and ``build(state)`` makes an agent from
+            it, available as ``turn.agent``.
+        capture, build: the two methods of an adapter, as functions.
+        schema, version: name and version of the schema, for a model that does not define them.
+        namespace: separates sessions, for example by tenant. Sessions of other namespaces are not
+            visible.
+        replica: a name for this writer, stored with each save and shown in conflicts.
+        max_bytes: the largest encoded state to save or restore, in bytes. If it is restored with
+            ``window=``, only the loaded part counts.
+        cache_bytes: size of the cache in encoded bytes; 0 disables it. It holds recent sessions,
+            so that unchanged ones are not read again, and immutable items, so that they are built
+            once.
+        retention: the rule that removes old revisions when sessions are saved; by default every
+            revision is kept.
 
     Raises:
         UnknownStore: no driver is installed for the scheme of the URL.
-        InvalidOption: an argument or a part of the URL has no meaning.
+        InvalidOption: an argument or a part of the URL is invalid.
 
     Example:
         >>> cp = checkpoint.open("memory://")
@@ -186,10 +187,10 @@ def open_async(
     cache_bytes: int = CACHE_BYTES,
     retention: Retention | None = None,
 ) -> AsyncCheckpointer[Any, Any]:
-    """Open a store of agent sessions, asynchronously; the arguments are those of :func:`open`.
+    """Open a store of agent sessions for asyncio; the arguments are those of :func:`open`.
 
-    ``capture`` and ``build`` may be ``async`` functions. Nothing is connected here, so there is
-    nothing to await; use the result with ``async with``. A store that only blocks runs in threads.
+    ``capture`` and ``build`` may be ``async`` functions. Do not await this call: it connects to
+    nothing yet. Use the result with ``async with``. A blocking store runs in threads.
 
     Raises:
         UnknownStore, InvalidOption: see :func:`open`.
@@ -221,13 +222,13 @@ def open_async(
 
 
 def preload(url: str | None = None) -> None:
-    """Import now what the first save and restore would import, and the driver of a store.
+    """Import the modules that the first save and restore need, and the driver of a store.
 
-    For serverless platforms, whose start-up time is free or measured apart. Connects nothing. The
-    drivers of S3 also prepare what every client needs, which takes longer than to import them.
+    For serverless platforms, where start-up time is free or billed separately. Connects to nothing.
+    The S3 drivers also prepare data that every client needs, which takes longer than the import.
 
     Args:
-        url: a store's URL, whose driver is imported too.
+        url: URL of a store whose driver to import.
 
     Raises:
         UnknownStore, InvalidOption: see :func:`open`.
@@ -239,12 +240,12 @@ def preload(url: str | None = None) -> None:
 
     if url is not None:
         store = open_store(url)
-        getattr(store, "preload", lambda: None)()  # not every driver has something to do
+        getattr(store, "preload", lambda: None)()  # optional for drivers
         store.close()
 
 
 def _adapter(adapter: Any, capture: Any, build: Any) -> Any:
-    """The adapter that was given, as an object or as two functions; None if there is none."""
+    """The given adapter, from an object or from two functions; None if there is none."""
     if (capture is None) != (build is None):
         raise InvalidOption("an adapter needs both capture= and build=")
     if adapter is None:
@@ -271,20 +272,20 @@ def _options(
     if state in (None, dict) and given:
         raise InvalidOption("schema=, version=, adapter=, capture= and build= need a state model")
     if type(max_bytes) is not int or max_bytes < 1:
-        raise InvalidOption(f"max_bytes is a number of bytes above 0, not {max_bytes!r:.40}")
+        raise InvalidOption(f"max_bytes must be an integer of 1 or more, not {max_bytes!r:.40}")
     if type(cache_bytes) is not int or cache_bytes < 0:
-        raise InvalidOption(f"cache_bytes is a number of bytes from 0 up, not {cache_bytes!r:.40}")
-    of: DictSchema | ModelSchema[Any]
-    of = DictSchema() if state in (None, dict) else ModelSchema(state, schema, version)
+        raise InvalidOption(f"cache_bytes must be an integer of 0 or more, not {cache_bytes!r:.40}")
+    model: DictSchema | ModelSchema[Any]
+    model = DictSchema() if state in (None, dict) else ModelSchema(state, schema, version)
     return Options(
         store=redact(store) if isinstance(store, str) else type(store).__name__,
-        schema=of,
+        schema=model,
         namespace=check_id(namespace, "namespace"),
         replica=check_id(replica, "replica name") if replica else "",
         limits=Limits(max_bytes),
         adapter=adapter,
         watch=KeyWatch(),
-        cache=Cache(cache_bytes, of.memories),
+        cache=Cache(cache_bytes, model.memories),
         retention=retention,
     )
 

@@ -231,7 +231,7 @@ def changed(change: Callable[[list[list[Messages]]], Any]) -> list[list[Messages
         (lambda c: c[2].pop(), r"conversation/0003: 2 revisions, 1 turns in the file"),
         (
             lambda c: c.append([[{"role": "user", "content": "new"}]]),
-            r"conversation/0004: .* no session of this id",
+            r"conversation/0004: .* there is no session with this id",
         ),
     ],
 )
@@ -320,7 +320,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(
     ("url", "told"),
     [
         ("nosuch://x", "no driver is installed for the scheme 'nosuch'"),
-        ("store.db", "a store is named by a URL"),
+        ("store.db", "a store URL looks like"),
         ("memory://", "name a store that outlives"),
         ("sqlite:////nowhere/at/all.db", "cannot be opened"),
     ],

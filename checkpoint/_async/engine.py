@@ -1,4 +1,4 @@
-"""What the methods of a checkpointer are made of: saving, replacing the head."""
+"""The engine: saves states and replaces the head of a session."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, TypeVar
 
-from checkpoint._async.commits import EpochMoved, conflict, outrun, send
+from checkpoint._async.commits import EpochMoved, conflict, contended, send
 from checkpoint._async.loading import AsyncLoader
 from checkpoint._async.paging import PagesGone
 from checkpoint._hydrator import wanted
@@ -46,10 +46,10 @@ D = TypeVar("D")
 
 
 class AsyncEngine(AsyncLoader[S]):
-    """Saves the sessions of one store, one namespace, one schema, and loads them."""
+    """Loads and saves the sessions of one store, namespace and schema."""
 
     async def capture(self, subject: Any) -> S:
-        """The state of what a caller works with: an agent, or the state itself."""
+        """The state of ``subject``: captured from an agent, or the subject itself."""
         adapter = self.options.adapter
         state: S = await async_value(adapter.capture(subject)) if adapter else subject
         return state
@@ -57,10 +57,10 @@ class AsyncEngine(AsyncLoader[S]):
     async def lineage_of(
         self, subject: object, key: SessionKey, parent: Snapshot | None
     ) -> Lineage:
-        """Where a state came from: as told, as remembered, or from nowhere, as a new session's.
+        """The lineage of a state: from ``parent``, remembered, or that of a new session.
 
         Raises:
-            Conflict: the session does not hold the parent; or a new one's is there already.
+            Conflict: the session does not have the parent, or a new session exists already.
         """
         if parent is None:
             known = self.lineages.get(subject, key)
@@ -68,7 +68,7 @@ class AsyncEngine(AsyncLoader[S]):
         if (parent.namespace, parent.session_id) != key:
             raise InvalidOption(
                 f"the parent is a snapshot of session {parent.session_id!r} in namespace "
-                f"{parent.namespace!r}; to start another session from it, use fork()"
+                f"{parent.namespace!r}; use fork() to create another session from it"
             ).at(key)
         try:
             loaded = await self.load(key, parent.revision)
@@ -95,9 +95,9 @@ class AsyncEngine(AsyncLoader[S]):
         result: dict[int, Any] | None = None,
         branch: bool = False,
     ) -> RecordHeader | None:
-        """Save a state as the child of its origin; None when a new one has nothing to save.
+        """Save a state as the child of its origin; None if a new state has nothing to save.
 
-        A branch goes on the head, whatever it is; anything else only on the origin.
+        A branch is saved on any head; everything else only on the origin.
 
         Args:
             subject: an agent, or the state itself; its lineage is remembered.
@@ -107,7 +107,7 @@ class AsyncEngine(AsyncLoader[S]):
             state = await self.capture(subject)
             return await self._save(state, lineage, turn_id, result, branch)
         finally:
-            # Again: a plain dict can only be remembered while a save of it is pending.
+            # Again: a plain dict is remembered only while a save of it is pending.
             self.lineages.remember(subject, lineage)
 
     async def _save(
@@ -125,7 +125,7 @@ class AsyncEngine(AsyncLoader[S]):
             tip = await self._head_for_branch(lineage) if branch else known.tip
             header = self.header(tip, parent=known.tip, turn_id=turn_id)
             draft = partial(self.serialize, lineage.key, state, known, tip, header, result)
-            lineage.pending = await self._anchored(lineage.key, tip, known, draft)
+            lineage.pending = await self._draft_with_anchor(lineage.key, tip, known, draft)
             try:
                 await self._settle(lineage, planned=True)
                 break
@@ -148,18 +148,18 @@ class AsyncEngine(AsyncLoader[S]):
             raise conflict(lineage.key, mine.header.revision, None)
         if head.header.write_id == mine.header.write_id:
             return mine
-        # Its pages are safe while the epoch of this head lasts: it is there after that was read.
+        # The parent exists after the head was read, so its pages are safe while the epoch lasts.
         await self.load(lineage.key, mine.header.revision)
         return head
 
     async def _settle(self, lineage: Lineage, *, planned: bool = False) -> None:
-        """Send the pending save, if there is one, until it is stored or refused.
+        """Send the pending save, if any, until it is stored or refused.
 
-        It stays pending through all else: an unclear answer, a cancellation, a signal; and when
-        it was pending before, through any failure of the store.
+        It stays pending after anything else: an unclear answer, a cancellation, a signal; and if
+        it was pending before, after any failure of the store.
 
         Args:
-            planned: it was made just now, so a failure to write it means that it is not written.
+            planned: it was drafted just now, so a failure means that it was not written.
         """
         if (draft := lineage.pending) is None:
             return
@@ -170,7 +170,7 @@ class AsyncEngine(AsyncLoader[S]):
                     await self._send(lineage.key, draft, sent_before=sent_before)
                     break
                 except EpochMoved:
-                    sealed = await self._sealed_again(lineage.key, draft)
+                    again = await self._redraft(lineage.key, draft)
             except SaveUnclear:
                 raise
             except CheckpointError as exc:
@@ -179,50 +179,50 @@ class AsyncEngine(AsyncLoader[S]):
                     lineage.pending = None
                 raise
             if lineage.pending is draft:
-                lineage.pending = sealed
-            draft, sent_before = sealed, False
-        if lineage.pending is draft:  # another task may have settled it, and gone on
+                lineage.pending = again
+            draft, sent_before = again, False
+        if lineage.pending is draft:  # another task may have settled it, and saved since
             if lineage.known.saved is None:
                 self.options.watch.saw_created(lineage.key.session_id)
             lineage.known, lineage.pending = draft.after, None
             draft.stored(self.page_loader(lineage.key, draft.after), self.options.cache.known_items)
 
-    async def _sealed_again(self, key: SessionKey, draft: Draft) -> Draft:
-        """The same save on the same head, of which the epoch moved since."""
+    async def _redraft(self, key: SessionKey, draft: Draft) -> Draft:
+        """Draft the same save again, on the same head with its new epoch."""
         header, wanted = draft.header, draft.wanted
         tip = await self.tip(key)
         if draft.operations is not None:
-            tip = (await self.load(key, None)).end  # its records may have been written anew
+            tip = (await self.load(key, None)).end  # its records may have been rewritten
         if tip is None or tip.header.write_id != draft.guard:
             raise conflict(key, draft.tip.header.parent_revision, tip.header if tip else None)
         if header is None or wanted is None:
             return draft_tombstone(key, draft.tip.header, tip)
         wanted = wanted._replace(spilled=())  # the pages of big values may be gone by now
         if header.parent_write_id not in (b"", draft.guard):  # a branch
-            # Its pages are safe as in _head_for_branch, if its parent was not what was taken out.
+            # As in _head_for_branch, its pages are safe; this raises if the parent was removed.
             await self.load(key, header.parent_revision)
         limits = self.options.limits
         operations, memories = draft.operations, draft.memories
         again = partial(draft_save, key, header, wanted, operations, memories, tip, limits)
-        return await self._anchored(key, tip, wanted, again)
+        return await self._draft_with_anchor(key, tip, wanted, again)
 
-    async def _anchored(
+    async def _draft_with_anchor(
         self, key: SessionKey, tip: Tip | None, known: Baseline, draft: Callable[..., D]
     ) -> D:
-        """What ``draft`` makes, with the page at hand that it compresses new pages against.
+        """Call ``draft``, and fetch the anchor that it compresses new pages against if needed.
 
-        It is needed once in a while, when a windowed session has filled a page.
+        Only needed when a windowed session has filled a page.
         """
         unreadable: set[bytes] = set()
         while True:
             try:
                 return draft(without=unreadable)
             except AnchorNeeded as exc:
-                assert tip is not None  # somebody wrote that page
+                assert tip is not None  # an earlier save wrote the anchor
                 try:
                     await self._fetch(key, Baseline(tip), [exc.page], known.pages)
                 except (PagesGone, Damaged, UnsupportedFormat, StateTooLarge):
-                    unreadable.add(exc.page.id)  # new pages do without it
+                    unreadable.add(exc.page.id)  # compress new pages without it
 
     def header(
         self,
@@ -232,7 +232,7 @@ class AsyncEngine(AsyncLoader[S]):
         turn_id: str | None = None,
         source: tuple[str, int] | None = None,
     ) -> RecordHeader:
-        """The header of a new record on ``tip``, made from ``parent`` (from the tip, if None)."""
+        """The header of a new record on ``tip``, based on ``parent`` (the tip if None)."""
         parent = parent or tip
         return RecordHeader(
             revision=tip.header.revision + 1 if tip else 1,
@@ -258,7 +258,7 @@ class AsyncEngine(AsyncLoader[S]):
         result: dict[int, Any] | None = None,
         without: Collection[bytes] = (),
     ) -> Draft | None:
-        """:func:`checkpoint._serializer.serialize`, with this engine's schema and limit."""
+        """:func:`checkpoint._serializer.serialize` with this engine's schema and limits."""
         return serialize(
             key,
             self.options.schema,
@@ -274,45 +274,45 @@ class AsyncEngine(AsyncLoader[S]):
     async def replace_head(
         self, key: SessionKey, draft: Callable[[Tip | None], Draft | None]
     ) -> Draft | None:
-        """Put what ``draft`` makes of the head on it, whatever it is; again after each conflict.
+        """Store the save that ``draft`` makes for the current head; retry after each conflict.
 
-        Returns the draft that was stored; None when there was nothing to do.
+        Returns the stored draft, or None if there was nothing to do.
         """
         async for left in AsyncAttempts():
-            if (sealed := draft(await self.tip(key))) is None:
+            if (made := draft(await self.tip(key))) is None:
                 return None
             try:
-                await self._send(key, sealed)
-                return sealed
+                await self._send(key, made)
+                return made
             except EpochMoved:
                 continue
             except Conflict:
                 if not left:
                     raise
-        raise outrun(key)
+        raise contended(key)
 
     async def copy(
         self, key: SessionKey, loaded: Baseline, source: tuple[str, int], tip: Tip | None
     ) -> Snapshot:
-        """Save another revision's document as it is, in its own schema, on a segment.
+        """Save the document of another revision as a base, in its own schema.
 
         Raises:
-            EpochMoved: pages of what was loaded may be gone since; it is to be loaded again.
+            EpochMoved: pages of the loaded revision may have been removed; load it again.
         """
         header = self.header(tip, source=source)._replace(schema=loaded.header.schema)
         if source[0] != key.session_id:
             loaded = owned_by(SessionKey(key.namespace, source[0]), loaded)
         limits = self.options.limits
         again = partial(draft_save, key, header, loaded._replace(result={}), None, (), tip, limits)
-        draft = await self._anchored(key, tip, loaded, again)
+        draft = await self._draft_with_anchor(key, tip, loaded, again)
         await self._send(key, draft)
         return Snapshot.of(*key, draft.tip.header)
 
     async def label(self, key: SessionKey, label: str, revision: int | str | None) -> RecordHeader:
-        """Name a revision; the header of it."""
+        """Label a revision, and return its header."""
         header = (await self.load(key, revision)).header
         await self.store.attach(key, label_attachment(key, label, header.revision))
-        try:  # again: what a rule removed before it saw the label is not kept by it
+        try:  # again: a prune may have removed the revision before it saw the label
             await self.load(key, header.revision)
         except LookupError:
             await self.store.detach(key, 0, attachment_name(label))

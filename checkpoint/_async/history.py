@@ -1,4 +1,4 @@
-"""The methods of a checkpointer that look at history, and make sessions of other sessions."""
+"""History methods of the checkpointer, such as ``history``, ``fork`` and ``rollback``."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 
-_PAGE = 500  # sessions or records asked for at once in a listing
+_PAGE = 500  # sessions or records per listing request
 
 
 class AsyncHistory(Generic[S]):
-    """What a checkpointer does with the revisions of its sessions."""
+    """The methods of a checkpointer that work on revisions and whole sessions."""
 
     _engine: AsyncEngine[S]
 
@@ -32,14 +32,14 @@ class AsyncHistory(Generic[S]):
     async def history(
         self, session_id: str, *, limit: int | None = None, before: int | None = None
     ) -> list[Snapshot]:
-        """The snapshots of a session, newest first; no state is loaded.
+        """List the snapshots of a session, newest first. No state is loaded.
 
         Args:
-            limit: at most this many; None for all.
-            before: only revisions below this one, to go on where an earlier call ended.
+            limit: maximum number of snapshots; None for all.
+            before: only revisions below this one, to continue an earlier call.
 
         Raises:
-            SessionNotFound: there is no such session.
+            SessionNotFound: the session does not exist.
 
         Example:
             >>> async def main():
@@ -70,11 +70,11 @@ class AsyncHistory(Generic[S]):
             if len(page) < wanted:
                 break
         if not found:
-            await self._engine.require_session(key)  # a missing session is told as that
+            await self._engine.require_session(key)  # raises SessionNotFound
         return found
 
     async def diff(self, session_id: str, old: int | str, new: int | str) -> list[Change]:
-        """What changed from one revision to another, of whatever schemas they are.
+        """List the changes from one revision to another, even if their schemas differ.
 
         Raises:
             SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
@@ -97,7 +97,7 @@ class AsyncHistory(Generic[S]):
         return changes_of(diff(before, after))
 
     async def document(self, session_id: str, *, revision: int | str | None = None) -> Any:
-        """The stored document of a revision as plain data, whatever its schema: for tools.
+        """Return a revision as plain data, whatever its schema; meant for tools.
 
         Raises:
             SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
@@ -117,11 +117,11 @@ class AsyncHistory(Generic[S]):
     async def fork(
         self, session_id: str, new_session_id: str, *, revision: int | str | None = None
     ) -> Snapshot:
-        """Start a new session from a revision of this one (the newest, if None).
+        """Create a new session from a revision of this one (the newest if None).
 
         Raises:
             SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
-            Conflict: there is a session of the new id.
+            Conflict: the new session exists already.
 
         Example:
             >>> async def main():
@@ -137,11 +137,11 @@ class AsyncHistory(Generic[S]):
         return await fork(self._engine, source, target, revision)
 
     async def rollback(self, session_id: str, revision: int | str) -> Snapshot:
-        """Make an earlier revision the newest again, as a new revision; history stays.
+        """Save an earlier revision again as the newest one. The history stays.
 
         Raises:
             SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
-            Conflict: the session was saved meanwhile.
+            Conflict: another writer saved the session meanwhile.
 
         Example:
             >>> async def main():
@@ -156,19 +156,19 @@ class AsyncHistory(Generic[S]):
         """
         key = self._engine.key(session_id)
         while True:
-            # The head first: while its epoch lasts, no page of what is loaded then is removed.
+            # Read the head first: while its epoch lasts, no page of the loaded revision is removed.
             tip = await self._engine.require_session(key)
             loaded = await self._engine.load(key, revision)
             with suppress(EpochMoved):
-                place = (session_id, loaded.header.revision)
-                return await self._engine.copy(key, loaded, place, tip)
+                source = (session_id, loaded.header.revision)
+                return await self._engine.copy(key, loaded, source, tip)
 
     async def label(
         self, session_id: str, label: str, *, revision: int | str | None = None
     ) -> Snapshot:
-        """Name a revision (the newest, if None), so that ``restore(revision=label)`` finds it.
+        """Name a revision (the newest if None), so that ``restore(revision=label)`` finds it.
 
-        A label names one revision of its session; labelling again moves it.
+        A label names one revision of its session; using it again moves it.
 
         Raises:
             SessionNotFound, RevisionNotFound, RevisionPruned: see :meth:`restore`.
@@ -188,7 +188,7 @@ class AsyncHistory(Generic[S]):
         return Snapshot.of(*key, header, labels=[label])
 
     async def unlabel(self, session_id: str, label: str) -> bool:
-        """Remove a label; whether it was there. The revision stays.
+        """Remove a label, and return whether it existed. The revision stays.
 
         Example:
             >>> async def main():
@@ -203,7 +203,7 @@ class AsyncHistory(Generic[S]):
         return await self._engine.store.detach(self._engine.key(session_id), 0, name)
 
     async def sessions(self, prefix: str = "") -> AsyncIterator[SessionInfo]:
-        """The sessions of this namespace, in byte order of their ids.
+        """List the sessions of this namespace, in byte order of their ids.
 
         Args:
             prefix: only ids that begin with it.

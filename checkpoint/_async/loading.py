@@ -1,4 +1,4 @@
-"""Loading: revisions, documents, and the states and agents that are built of them."""
+"""The loader: reads revisions, and builds states and agents from them."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ S = TypeVar("S")
 
 
 class Begun(NamedTuple, Generic[S]):
-    """What a turn starts with.
+    """The start of a turn.
 
     Attributes:
-        agent: what ``build`` made of the state; without an adapter, the state itself.
-        result: of an earlier delivery of the turn, when ``replayed``.
+        agent: the agent that ``build`` made from the state; without an adapter, the state.
+        result: the result of an earlier delivery of the turn, if ``replayed``.
     """
 
     state: S
@@ -54,7 +54,7 @@ class Begun(NamedTuple, Generic[S]):
 
 
 class AsyncLoader(Generic[S]):
-    """Reads the sessions of one store, one namespace, one schema."""
+    """Reads the sessions of one store, namespace and schema."""
 
     def __init__(self, store: AsyncStore, options: Options[S]) -> None:
         self.store = store
@@ -65,7 +65,7 @@ class AsyncLoader(Generic[S]):
         return SessionKey(self.options.namespace, check_id(session_id, "session id"))
 
     async def load(self, key: SessionKey, revision: int | str | None) -> Baseline:
-        """A revision by number or label, that has a state."""
+        """Load a revision by number or label (the newest if None); it is never a tombstone."""
         if isinstance(revision, str):
             revision = await self._labelled(key, revision)
         elif revision is not None and type(revision) is not int:
@@ -78,7 +78,7 @@ class AsyncLoader(Generic[S]):
         return loaded
 
     async def _load(self, key: SessionKey, revision: int | None = None) -> Baseline | None:
-        """A revision by its number, or the newest, from the cache if it is there still."""
+        """Load a revision by number, or the newest, which may be cached."""
         cache = self.options.cache
         known = cache.get(key) if revision is None else None
         loaded = await load(self.store, key, revision, self.options.limits, known)
@@ -87,7 +87,7 @@ class AsyncLoader(Generic[S]):
         return loaded
 
     async def document(self, key: SessionKey, revision: int | str | None) -> Any:
-        """A revision as plain data, whatever its schema, with all its pages."""
+        """A revision as plain data with all its pages, whatever its schema."""
         while True:
             loaded = await self.load(key, revision)
             pages = dict(loaded.pages)
@@ -108,9 +108,9 @@ class AsyncLoader(Generic[S]):
         await fetch(self.store, key, refs, pages, limits, revision, known.end.epoch)
 
     async def tip(self, key: SessionKey) -> Tip | None:
-        """What is at the head; None when there never was a session.
+        """The tip of a session; None if the session never existed.
 
-        By its headers alone, where the rest is damaged or too large: such a session can still be
+        If its bodies are damaged or too large, the headers are enough: such a session can still be
         overwritten, rolled back and deleted.
         """
         if (segment := await self.store.read(key)) is None:
@@ -121,7 +121,7 @@ class AsyncLoader(Generic[S]):
             return survey(key, segment)
 
     async def require_session(self, key: SessionKey) -> Tip:
-        """What is at the head of a session that exists."""
+        """The tip of a session; raises SessionNotFound if the session does not exist."""
         tip = await self.tip(key)
         if tip is None:
             raise _missing(key)
@@ -130,7 +130,7 @@ class AsyncLoader(Generic[S]):
         return tip
 
     async def require_absent(self, key: SessionKey) -> Tip | None:
-        """What a new session goes on: nothing, or a tombstone; Conflict if there is a session."""
+        """The tip before a new session: None or a tombstone; Conflict if the session exists."""
         tip = await self.tip(key)
         if tip is not None and tip.header.kind is not Kind.TOMBSTONE:
             raise conflict(key, 0, tip.header)
@@ -146,12 +146,12 @@ class AsyncLoader(Generic[S]):
         turn_id: str | None = None,
         new: Callable[[], S] | None = None,
     ) -> Begun[S]:
-        """The state and the agent of a revision, or of the newest; or what a turn starts with.
+        """Begin a turn, or restore a revision (the newest if None).
 
         Args:
-            adapter: builds the agent; None where the state takes its place.
-            turn_id: of a turn that may have been saved before: then the state as it left it.
-            new: makes the first state of a session that has none; None where it must have one.
+            adapter: builds the agent; None if the state takes its place.
+            turn_id: the key of the turn. If it was saved before, the state is as it left it.
+            new: creates the first state of a new session; None if the session must exist.
         """
         check_window(window, self.options.schema)
         while True:
@@ -165,13 +165,13 @@ class AsyncLoader(Generic[S]):
             result = known.result
             try:
                 if earlier and earlier[-1].revision != known.header.revision:
-                    known, result = await self._left_by(key, earlier[-1], known)
+                    known, result = await self._after_turn(key, earlier[-1], known)
                 begun = await self._restored(key, known, adapter, window)
             except PagesGone:
                 continue
             if not earlier:
                 return begun
-            # A copy: what is kept in the cache must not be changed by a caller.
+            # A copy: callers must not change the cached result.
             return begun._replace(replayed=True, result=decode(encode(result.get(RESULT))))
 
     async def _restored(
@@ -181,7 +181,7 @@ class AsyncLoader(Generic[S]):
         adapter: AsyncAdapter[S, Any] | None,
         window: int | None,
     ) -> Begun[S]:
-        """Build the state and the agent of a revision, and remember where they came from."""
+        """Build the state and the agent of a revision, and remember their lineage."""
         started = time.perf_counter()
         memories = () if window is None else self.options.schema.memories
         pages = dict(known.pages)
@@ -210,35 +210,35 @@ class AsyncLoader(Generic[S]):
     def hydrate(
         self, key: SessionKey, known: Baseline, window: int | None = None
     ) -> tuple[S, Baseline]:
-        """Build a state from a revision whose pages were fetched; its baseline too."""
+        """Build a state from a revision whose pages were fetched; return its baseline too."""
         schema, items = self.options.schema, self.options.cache.known_items
         state, known = hydrate(key, known, schema, window, self.page_loader(key, known), items)
-        if known.header.schema != schema.id:  # new fields of the model are no change of the state
+        if known.header.schema != schema.id:  # new fields of the model do not change the state
             known = unsaved(key, schema, state, known.tip, known)
         return state, known
 
     def page_loader(self, key: SessionKey, known: Baseline) -> PageLoader:
-        """Where a memory gets the items from that its state was restored without."""
+        """The loader of memory items that the state was restored without."""
 
         async def fetch_later(refs: Sequence[PageRef], pages: dict[bytes, PageData]) -> None:
             try:
                 await self._fetch(key, known, refs, pages)
             except PagesGone as exc:
                 raise RevisionPruned(
-                    "the items asked for were removed after this state was restored; restore the "
-                    "session again"
+                    "these items were removed after the state was restored; restore the session "
+                    "again"
                 ).at(key, known.header.revision) from exc
 
         return PageLoader(key, known.header.revision, known.pages, fetch_later)
 
-    async def _left_by(
+    async def _after_turn(
         self, key: SessionKey, turn: Recent, newest: Baseline
     ) -> tuple[Baseline, dict[int, Any]]:
-        """The revision that a turn left, and its result; the newest, where that was removed."""
+        """The revision that a turn saved (the newest if that was removed), and its result."""
         try:
             loaded = await self.load(key, turn.revision)
         except RevisionPruned:
-            if turn.result == b"":  # too long for the ring: gone with its revision
+            if turn.result == b"":  # too long for the ring: removed with its revision
                 raise
             return newest, {} if turn.result is None else {RESULT: decode(turn.result)}
         return loaded, loaded.result
@@ -251,21 +251,21 @@ class AsyncLoader(Generic[S]):
         return Begun(state, agent, lineage)
 
     async def labels(self, key: SessionKey) -> dict[str, int]:
-        """Labels of a session and the revisions they name."""
+        """The labels of a session, and the revision that each names."""
         return read_labels(key, await self.store.attachments(key))
 
     async def _labelled(self, key: SessionKey, label: str) -> int:
         labels = await self.labels(key)
         if label not in labels:
-            await self.require_session(key)  # a missing session is told as that
+            await self.require_session(key)  # raises SessionNotFound
             known = ", ".join(map(repr, sorted(labels))) or "none"
             raise RevisionNotFound(f"it has no label {label!r}; its labels: {known}").at(key)
         return labels[label]
 
 
 def _missing(key: SessionKey) -> SessionNotFound:
-    return SessionNotFound("no session of this id was ever saved").at(key)
+    return SessionNotFound("there is no session with this id").at(key)
 
 
 def _deleted(key: SessionKey) -> SessionNotFound:
-    return SessionNotFound("it was deleted; a save creates it anew").at(key)
+    return SessionNotFound("it was deleted; saving creates it again").at(key)

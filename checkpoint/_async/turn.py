@@ -22,13 +22,13 @@ T = TypeVar("T", default=S)
 
 
 class AsyncTurn(Generic[S, T]):
-    """A turn, as :meth:`AsyncCheckpointer.turn` makes it; enter it with ``async with``.
+    """A turn from :meth:`AsyncCheckpointer.turn`; enter it with ``async with``.
 
     Attributes:
         session_id: the session.
-        turn_id: the caller's key of this turn, or None.
-        replayed: this ``turn_id`` was saved before. The state is as that turn left it, and
-            nothing is saved on exit.
+        turn_id: the caller's key for this turn, or None.
+        replayed: whether this ``turn_id`` was saved before. If so, the state is as that turn left
+            it, and nothing is saved on exit.
     """
 
     __module__ = "checkpoint"
@@ -48,7 +48,7 @@ class AsyncTurn(Generic[S, T]):
         self._window = window
         self._adapter = adapter
         self._begun: Begun[S] | None = None
-        self._subject: Any = None  # the agent, or the state where there is no adapter
+        self._subject: Any = None  # the agent, or the state if there is no adapter
         self.session_id = key.session_id
         self.turn_id = turn_id
         self._at: RecordHeader | None = None
@@ -59,40 +59,43 @@ class AsyncTurn(Generic[S, T]):
 
     @property
     def state(self) -> S:
-        """The state: change it in place, or assign another.
+        """The state; change it in place or assign another.
 
         Raises:
-            InvalidOption: the turn was not entered; or it has an agent, which is what is saved.
+            InvalidOption: the turn was not entered, or has an agent, which is saved instead.
         """
-        self._check_state()
+        self._require_no_agent()
         state: S = self._subject
         return state
 
     @state.setter
     def state(self, state: S) -> None:
-        self._check_state()
+        self._require_no_agent()
         self._subject = state
 
     @property
     def agent(self) -> T:
-        """The live agent that ``build`` made of the state; the state itself without an adapter."""
+        """The live agent that ``build`` made from the state; without an adapter, the state."""
         self._entered()
         agent: T = self._subject
         return agent
 
     @property
     def revision(self) -> int:
-        """The revision the state is at: that of its restore, then that of its save; 0 if new."""
+        """The revision of the state: after entry the restored one, after exit the saved one.
+
+        0 if the session is new.
+        """
         return self._at.revision if self._at else 0
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """Metadata of the revision the state is at; None before the first save."""
-        return Snapshot.of(*self._key, self._at) if self._at else None  # few turns are asked for it
+        """Metadata of the state's revision; None before the first save."""
+        return Snapshot.of(*self._key, self._at) if self._at else None  # rarely asked for
 
     async def __aenter__(self) -> AsyncTurn[S, T]:
         if self._begun is not None:
-            raise InvalidOption("a turn is entered once; make another with turn()")
+            raise InvalidOption("a turn can only be entered once; make another with turn()")
         self._begun = begun = await self._engine.begin(
             self._key,
             adapter=self._adapter,
@@ -114,12 +117,12 @@ class AsyncTurn(Generic[S, T]):
             await self._save(None)
 
     async def finish(self, result: Any) -> None:
-        """Save, with the result if there is a turn id; for :meth:`AsyncCheckpointer.run`."""
+        """Save the turn for :meth:`AsyncCheckpointer.run`, with the result if it has an id."""
         await self._save(None if self.turn_id is None else {RESULT: result})
 
     @property
     def result(self) -> Any:
-        """What the turn returned when it was first delivered to ``run``; None otherwise."""
+        """The result of the first delivery to ``run``; None otherwise."""
         return self._entered().result
 
     async def _save(self, result: dict[int, Any] | None) -> None:
@@ -128,10 +131,10 @@ class AsyncTurn(Generic[S, T]):
             self._subject, lineage, turn_id=self.turn_id, result=result
         )
 
-    def _check_state(self) -> None:
+    def _require_no_agent(self) -> None:
         self._entered()
         if self._adapter is not None:
-            raise InvalidOption("what this turn saves is captured from its agent: use turn.agent")
+            raise InvalidOption("this turn saves the state of its agent; use turn.agent")
 
     def _entered(self) -> Begun[S]:
         if self._begun is None:

@@ -1,4 +1,4 @@
-"""The command line application, and the arguments that its commands share."""
+"""The command line application, and the arguments shared by its commands."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from checkpoint import Checkpointer
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-# What typer raises for wrong usage. It has no public name; the public one is derived from it.
+# Typer's usage error has no public name; a public class derives from it.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
 
 def check_url(url: str | None) -> str | None:
-    # Surrogates stand for bytes of an argument that are no UTF-8.
+    # Surrogates stand for bytes of an argument that are not UTF-8.
     if url and any(unicodedata.category(char) in ("Cc", "Cs") for char in unquote(url)):
         raise typer.BadParameter("the URL of a store must be UTF-8 without control characters")
     return url
@@ -53,7 +53,7 @@ def options(
     """Inspect and maintain the agent sessions in a store, or run a demo."""
 
 
-# --- what several commands need -----------------------------------------------------------------
+# --- shared by several commands ------------------------------------------------------------------
 
 
 def open_to_read(url: str, namespace: str) -> Checkpointer[dict[str, Any]]:
@@ -61,7 +61,7 @@ def open_to_read(url: str, namespace: str) -> Checkpointer[dict[str, Any]]:
 
 
 def _read_only(url: str) -> str:
-    """The URL that opens a SQLite file read-only, lest a mistyped name create one."""
+    """The URL that opens a SQLite file read-only, so that a mistyped name creates no file."""
     location, _, query = url.partition("?")
     parameters = dict(parse_qsl(query, keep_blank_values=True))
     if not location.lower().startswith("sqlite://") or "mode" in parameters:

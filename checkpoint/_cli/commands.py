@@ -1,6 +1,6 @@
 """The command line: inspect a store, remove old data from it, and run the demo.
 
-The commands use the public API. They read sessions of any schema, and create no store. With
+The commands use the public API. They read sessions of any schema, and never create a store. With
 ``--json`` they print one JSON document.
 """
 

@@ -10,7 +10,7 @@ from checkpoint._stores.registry import redact
 from checkpoint.errors import CheckpointError
 
 INTERRUPTED = 130  # what a shell reports after Ctrl-C
-_DEEP = 10_000  # Python's calls that it takes to print the deepest document a store may hold
+_DEEP = 10_000  # recursion limit for printing the deepest document that a store may contain
 
 
 def main() -> int:
@@ -29,10 +29,10 @@ def main() -> int:
             sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except OSError as exc:  # from printing; those of a store were handled above
-        # What is still buffered must not be tried again at exit.
+    except OSError as exc:  # from printing: errors of a store are handled in _run()
+        # Buffered output must not be written again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        gone = isinstance(exc, BrokenPipeError)  # the reader has seen enough, as in `| head`
+        gone = isinstance(exc, BrokenPipeError)  # the reader has closed the pipe, as in `| head`
         return 1 if gone else _fail(str(exc), 1)
     return code
 
@@ -61,19 +61,19 @@ def _run() -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    if message:  # empty where the help was shown instead
+    if message:  # empty if the help was shown instead
         print(f"checkpoint: {_without_secrets(message)}", file=sys.stderr)
     return code
 
 
 def _without_secrets(message: str) -> str:
-    """A message without the passwords of the URLs it was called with, wherever they were given."""
+    """A message without the passwords of URLs among the command line arguments."""
     for argument in sys.argv[1:]:
-        for said in (argument, argument.partition("=")[2]):
-            shown = redact(said)
-            if shown != said:
-                message = message.replace(said, shown)
-                message = message.replace(repr(said)[1:-1], repr(shown)[1:-1])
+        for value in (argument, argument.partition("=")[2]):
+            shown = redact(value)
+            if shown != value:
+                message = message.replace(value, shown)
+                message = message.replace(repr(value)[1:-1], repr(shown)[1:-1])
     return message
 
 

@@ -61,7 +61,7 @@ class Settings(BaseModel):
 
 
 class Agent(AgentState, schema="demo", version=1):
-    """The state of the agent: everything that a replica needs to continue."""
+    """The state of the agent: everything a replica needs to continue."""
 
     config: Settings = Settings()
     memory: Memory[Message] = Memory()
@@ -77,9 +77,9 @@ def answer(agent: Agent, text: str) -> list[str]:
     return remembered
 
 
-def facts(said: Iterable[str]) -> list[str]:
+def facts(messages: Iterable[str]) -> list[str]:
     """The facts to remember: the last word of every statement."""
-    return [text.rstrip(".").split()[-1] for text in said if text.endswith(".")]
+    return [text.rstrip(".").split()[-1] for text in messages if text.endswith(".")]
 
 
 # --- a replica: python -m checkpoint._cli.demo, which reads its task from standard input ----------
@@ -120,7 +120,7 @@ def play(console: Console, url: str | None = None) -> bool:
     """Run the demo and print it; return whether every turn was remembered once.
 
     Args:
-        url: of the store; None for a SQLite file in a new temporary directory, which stays.
+        url: URL of the store; None for a SQLite file in a new temporary directory, which stays.
     """
     from rich.live import Live
 
@@ -208,13 +208,13 @@ class Process:
     def release(self) -> None:
         """Let it save, without waiting for it."""
         self._to.close()
-        self._process.stdin = None  # communicate() wants it open, or gone
+        self._process.stdin = None  # communicate() fails if it is closed
 
     def finish(self) -> Delivery:
         """Let it save, and read its answer."""
-        output, complaint = self._process.communicate()
+        output, errors = self._process.communicate()
         if self._process.returncode != 0:
-            error = complaint.strip().rpartition("\n")[2] or "the process died"
+            error = errors.strip().rpartition("\n")[2] or "the process died"
             return Delivery(self._number, self._process.pid, "no answer", error=error)
         remembered, in_a_list, tries = json.loads((self._line + output).splitlines()[-1])
         again = {0: "delivered again, saved once", 2: "raced, second: ran again"}

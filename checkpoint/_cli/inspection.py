@@ -1,4 +1,4 @@
-"""Commands that look at sessions: ``sessions``, ``show``, ``history`` and ``diff``."""
+"""Commands that inspect sessions: ``sessions``, ``show``, ``history`` and ``diff``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from checkpoint._cli.printing import (
     visible,
 )
 
-# Characters of a state that are worth colours. More take rich seconds, and nobody reads them.
+# Longer states, in characters, are printed without colours, which would take rich seconds.
 _COLOURED = 100_000
 
 
@@ -168,5 +168,5 @@ def diff(
 
 
 def _parse_revision(text: str) -> int | str:
-    """A number is a revision, all else is a label."""
+    """A revision number if the text is one, otherwise a label."""
     return int(text) if text.isdecimal() and len(text) < 20 else text

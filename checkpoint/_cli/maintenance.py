@@ -1,4 +1,4 @@
-"""Commands for whoever runs a store: ``prune`` and ``verify``."""
+"""Commands that maintain a store: ``prune`` and ``verify``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 def _parse_time(text: str) -> dt.timedelta:
-    """A time as the command line takes it, such as ``30d``."""
+    """Parse a time of the command line, such as ``30d``."""
     match = re.fullmatch(r"(\d{1,9})([smhdw])", text)
     if match is None:
         raise typer.BadParameter("a time is a number followed by s, m, h, d or w, such as 30d")
@@ -137,7 +137,7 @@ def verify(
         of = [session] if session is not None else [each.session_id for each in cp.sessions()]
         with progress("sessions verified", len(of), silent=as_json) as advance:
             for session_id in of:
-                # One of all sessions may have been deleted since they were listed.
+                # A listed session may have been deleted since.
                 with suppress(SessionNotFound) if session is None else nullcontext():
                     found += cp.verify(session_id)
                 advance(None)

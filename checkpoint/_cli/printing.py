@@ -20,10 +20,10 @@ from checkpoint._document.codec import encode
 
 T = TypeVar("T")
 
-# Width in characters where no terminal has one. Nothing is cut there.
+# Width of the output in characters if it is not a terminal. Lines are not cut there.
 _WIDE = 160
 
-# Control characters but the newline, as JSON spells them.
+# Control characters except the newline, as JSON escapes them.
 _ESCAPES = {code: f"\\u{code:04x}" for code in (*range(10), *range(11, 32), *range(127, 160))}
 _TAGS = {dict: "$map"}
 
@@ -102,13 +102,13 @@ def print_json(value: Any) -> None:
 
 
 def terminal() -> Console:
-    """For people; where nobody watches, lines are not cut to the width of a terminal."""
+    """A console for text; if it is not a terminal, lines are not cut to its width."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_WIDE)
 
 
 def print_table(titles: list[str], rows: Sequence[tuple[object, ...]], none: str) -> None:
-    """Print a table; titles that begin with > are of numbers, and an empty last column is cut."""
+    """Print a table; a title with > right-aligns its column; an empty last column is left out."""
     console = terminal()
     if not rows:
         console.print(none)

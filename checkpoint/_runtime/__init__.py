@@ -1,1 +1,1 @@
-"""What one process keeps and does around a store: a cache, lineages, options, retries, logging."""
+"""The runtime in one process: cache, lineages, options, retries and logging."""

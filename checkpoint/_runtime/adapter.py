@@ -1,4 +1,4 @@
-"""Adapters: how a live agent that is not itself a model becomes a state, and is built from one."""
+"""Adapters convert a live agent that is not itself a model to a state, and back."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ class Adapter(Protocol[S, T]):
     """
 
     def capture(self, agent: T, /) -> S:
-        """The state of an agent; the agent stays as it is."""
+        """Return the state of an agent, without changing the agent."""
 
     def build(self, state: S, /) -> T:
-        """A live agent made from a state."""
+        """Make a live agent from a state."""
 
 
 class AsyncAdapter(Protocol[S, T]):
-    """:class:`Adapter` for ``open_async``, with coroutines. A plain one is accepted there too."""
+    """:class:`Adapter` with coroutines, for ``open_async``; that also accepts a plain one."""
 
     async def capture(self, agent: T, /) -> S:
-        """The state of an agent; the agent stays as it is."""
+        """Return the state of an agent, without changing the agent."""
 
     async def build(self, state: S, /) -> T:
-        """A live agent made from a state."""
+        """Make a live agent from a state."""
 
 
 for _public in (Adapter, AsyncAdapter):
@@ -67,22 +67,22 @@ def check_adapter(adapter: object) -> None:
     missing = [name for name in ("capture", "build") if not callable(getattr(adapter, name, None))]
     if missing:
         raise InvalidOption(
-            f"an adapter has the methods capture(agent) and build(state); "
+            f"an adapter needs the methods capture(agent) and build(state); "
             f"{type(adapter).__name__} has no {' and no '.join(missing)}"
         )
 
 
 def with_build(adapter: object, build: Callable[[Any], Awaitable[Any] | Any] | None) -> Any:
-    """The adapter of one turn, which may build its agent in another way.
+    """The adapter of a turn, with ``build`` instead of its own if given.
 
     Raises:
-        InvalidOption: there is no adapter, so nothing could capture the state of the agent.
+        InvalidOption: there is no adapter to capture the state of the agent.
     """
     if build is None:
         return adapter
     if adapter is None:
         raise InvalidOption(
-            "build= needs something that captures the state of what it builds: open the store "
-            "with adapter=, or with capture= and build="
+            "build= needs an adapter to capture the state: open the store with adapter=, or with "
+            "capture= and build="
         )
     return Functions(adapter.capture, build)  # type: ignore[attr-defined]  # checked when opened

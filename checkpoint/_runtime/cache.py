@@ -1,6 +1,6 @@
-"""What a replica keeps of the sessions it served last, so that it need not read them again.
+"""The cache: recently used sessions, so that a replica need not read them again.
 
-Documents as they were read, never live models: an aborted turn leaves nothing in here.
+It holds documents as they were read, never live models, so an aborted turn leaves nothing in it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from checkpoint._records.baseline import Baseline
 from checkpoint._state.known import KnownItems
 
 CACHE_BYTES = 64 * 1024 * 1024
-"""Default limit of a checkpointer's cache, in bytes as encoded."""
+"""Default limit of a checkpointer's cache, in encoded bytes."""
 
 
 K = TypeVar("K", bound=Hashable)
@@ -23,19 +23,19 @@ V = TypeVar("V")
 
 
 class LeastRecentlyUsed(Generic[K, V]):
-    """Values up to a total size, those that were not used for longest dropped first.
+    """A cache with a limited total size, which drops the least recently used values.
 
     Args:
-        max_bytes: limit for the sizes of all.
+        max_bytes: limit of the total size.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._left = self._max_bytes = max_bytes
         self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
-        self._lock = RLock()  # a signal handler may come here while its thread is here
+        self._lock = RLock()  # a signal handler may call this while its thread is in here
 
     def get(self, key: K) -> V | None:
-        """What was kept."""
+        """The cached value, or None."""
         with self._lock:
             if key not in self._kept:
                 return None
@@ -43,10 +43,11 @@ class LeastRecentlyUsed(Generic[K, V]):
             return self._kept[key][0]
 
     def put(self, key: K, value: V, size: int, elsewhere: int = 0) -> None:
-        """Keep a value of so many bytes in the place of what was kept, if there is room for it.
+        """Cache a value instead of an earlier one, if there is room for it.
 
         Args:
-            elsewhere: bytes of the limit that something else takes.
+            size: size of the value, in bytes.
+            elsewhere: bytes of the limit that are used elsewhere.
         """
         with self._lock:
             self.drop(key)
@@ -59,18 +60,18 @@ class LeastRecentlyUsed(Generic[K, V]):
                 self._left += freed
 
     def drop(self, key: K) -> None:
-        """Forget a value."""
+        """Remove a value."""
         with self._lock:
             _, size = self._kept.pop(key, (None, 0))
             self._left += size
 
 
 class Cache:
-    """The newest revisions read or written, and what is known of the items of memories.
+    """The newest revisions read or written, and the known items of memories.
 
     Args:
-        max_bytes: limit for all documents and pages kept, by their encoded size, and for items.
-        memories: where the memories of a state are. What is known of items takes half at most.
+        max_bytes: limit for documents, pages and items together, by their encoded size.
+        memories: paths of the memories in a state. Their items take at most half of the limit.
     """
 
     def __init__(self, max_bytes: int, memories: Sequence[tuple[str, ...]] = ()) -> None:
@@ -79,21 +80,21 @@ class Cache:
         self._items = {path: KnownItems(max_bytes // 2 // len(memories)) for path in memories}
 
     def known_items(self, path: tuple[str, ...]) -> KnownItems:
-        """What is known of the items of a memory."""
+        """The known items of a memory."""
         return self._items[path]
 
     def get(self, key: SessionKey) -> Baseline | None:
-        """What was kept of a session."""
+        """The cached baseline of a session, or None."""
         return self._kept.get(key)
 
     def put(self, key: SessionKey, known: Baseline) -> None:
-        """Keep a session's newest revision, if there is room for it."""
+        """Cache a session's newest revision, if there is room for it."""
         if not self._max_bytes or (tip := known.tip) is None:
             return
         size = len(tip.prefix) + sum(map(len, tip.trail)) + tip.base_raw + tip.patch_raw
         size += len(known.encoded)
         of_pages = sum([page.size for page in known.pages.values()])
-        if size + of_pages > self._max_bytes // 2:  # one session must not push out all others
+        if size + of_pages > self._max_bytes // 2:  # one session must not displace all others
             kept = {ref.id: known.pages[ref.id] for ref in known.spilled}
             known = known._replace(pages=kept)
             of_pages = sum([page.size for page in kept.values()])
@@ -101,11 +102,11 @@ class Cache:
         self._kept.put(key, known._replace(pages=dict(known.pages)), size + of_pages, elsewhere)
 
     def put_pages(self, key: SessionKey, known: Baseline) -> None:
-        """Keep the pages that were read of a revision, if it is the one that is kept."""
+        """Cache the pages that were read for a revision, if it is the cached one."""
         kept = self.get(key)
         if kept is not None and kept.tip is known.tip:
             self.put(key, known)
 
     def drop(self, key: SessionKey) -> None:
-        """Forget a session."""
+        """Remove a session."""
         self._kept.drop(key)

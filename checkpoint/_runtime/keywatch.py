@@ -1,4 +1,4 @@
-"""Noticing that the session id is a new one each time: the commonest way to forget."""
+"""Detects session ids that change with each request, the most common cause of lost memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _MANY = 50
 
 
 class KeyWatch:
-    """Counts sessions that are created, until one is restored: then ids are stable."""
+    """Counts created sessions until one is restored, which shows that ids are stable."""
 
     def __init__(self) -> None:
         self._created: list[str] = []
@@ -19,10 +19,10 @@ class KeyWatch:
             return
         self._created.append(session_id)
         if len(self._created) >= _MANY:
-            self._done = True  # said once
+            self._done = True  # warn once
             log.warning(
-                f"{_MANY} sessions were created here and none was ever restored: is the session "
-                f"id a new one for each request? Pass the same id for the same conversation",
+                f"{_MANY} sessions were created here and none was restored: does the session id "
+                "change with each request? Pass the same id for the same conversation",
                 last=self._created[-3:],
             )
 

@@ -1,4 +1,4 @@
-"""Which revision a live state came from, remembered beside the state and not inside it."""
+"""Lineages: which revision a live state came from, remembered outside the state."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from checkpoint._serializer import Draft
 
 @dataclass(slots=True)
 class Lineage:
-    """What is known of a live state.
+    """The origin of a live state.
 
     Attributes:
         key: the session it belongs to.
-        known: the revision it came from, which its next save is compared with.
-        pending: a save that was sent and not answered; the next save settles it first.
+        known: the revision it came from; its next save is compared with it.
+        pending: a save that was sent but not answered; the next save settles it first.
     """
 
     key: SessionKey
@@ -27,7 +27,7 @@ class Lineage:
 
 
 class IdentityMap:
-    """Lineages by the identity of their state, one for each session; forgotten with the state."""
+    """Lineages by the identity of their state, one for each session; dropped with the state."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Callable[[], object], dict[SessionKey, Lineage]]] = {}
@@ -39,7 +39,7 @@ class IdentityMap:
     def remember(self, state: object, lineage: Lineage) -> None:
         """Remember a lineage for as long as its state lives.
 
-        A plain dict, which cannot be watched, is remembered only while a save of it is pending.
+        A plain dict has no weak references, so it is remembered only while a save is pending.
         """
         number, lineages = id(state), self._of(state)
         if lineages.get(lineage.key) is lineage and hasattr(state, "__weakref__"):

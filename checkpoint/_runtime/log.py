@@ -1,8 +1,8 @@
-"""Logging: the standard library's, under the name ``checkpoint``, silent unless set up.
+"""Logs to the standard library's logger ``checkpoint``; silent unless logging is configured.
 
 A message carries its fields twice: in the text, and as ``record.checkpoint`` (a dict) for handlers
-that write structured logs. Debug messages do not import :mod:`logging`: where nobody has, nobody
-listens, and a cold start has better things to do.
+that write structured logs. Debug messages do not import :mod:`logging`, to keep cold starts short:
+if it was never imported, no handler is listening.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 
 
 def is_debugging() -> bool:
-    """Whether somebody listens to :func:`debug`: its fields may cost more than what they are of."""
+    """Whether :func:`debug` has a listener; computing its fields may be expensive."""
     logging = sys.modules.get("logging")
     return logging is not None and logging.getLogger("checkpoint").isEnabledFor(logging.DEBUG)
 
 
 def debug(event: str, **fields: Any) -> None:
-    """Log an ordinary event with its fields, such as ``debug("saved", session_id="a")``."""
+    """Log an event with its fields, such as ``debug("saved", session_id="a")``."""
     if is_debugging():
         import logging
 
@@ -27,12 +27,12 @@ def debug(event: str, **fields: Any) -> None:
 
 
 def warning(event: str, **fields: Any) -> None:
-    """Log what somebody should look at."""
+    """Log an event that needs attention."""
     import logging
 
     logger = logging.getLogger("checkpoint")
     if not logger.handlers:
-        logger.addHandler(logging.NullHandler())  # else logging prints what nobody has set up
+        logger.addHandler(logging.NullHandler())  # otherwise logging prints to standard error
     logger.warning(_text(event, fields), extra={"checkpoint": {"event": event, **fields}})
 
 

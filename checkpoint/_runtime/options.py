@@ -1,4 +1,4 @@
-"""What a checkpointer was opened with."""
+"""The options of a checkpointer."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def now() -> int:
 
 
 class Options(NamedTuple, Generic[S]):
-    """What a checkpointer was opened with.
+    """The options of a checkpointer.
 
     Attributes:
-        store: the store's URL without secrets, for people.
-        schema: what the states are instances of.
-        namespace: the namespace of all its sessions.
-        replica: name of this writer, noted in what it saves.
-        limits: what it reads and writes at most.
-        adapter: an ``Adapter`` or ``AsyncAdapter``; None when callers work with the state.
-        watch: notices session ids that are never seen again.
-        cache: what was read or written last.
-        retention: the rule by which old revisions are removed; None: they are all kept.
-        clock: microseconds since 1970.
+        store: the store's URL without secrets, for messages.
+        schema: the schema of the states.
+        namespace: the namespace of the sessions.
+        replica: name of this writer, stored with each save.
+        limits: size limits for reading and writing.
+        adapter: an ``Adapter`` or ``AsyncAdapter``; None if callers work with the state.
+        watch: detects session ids that change with each request.
+        cache: the revisions read or written last.
+        retention: the rule that removes old revisions; None keeps them all.
+        clock: returns microseconds since 1970.
     """
 
     store: str
@@ -53,7 +53,7 @@ class Options(NamedTuple, Generic[S]):
         return f"{self.store!r}, {self.schema.id}, namespace={self.namespace!r}"
 
     def writer(self) -> Writer:
-        """Who saves: asked each time, as a process may fork."""
+        """The writer of a save; not stored, since a process may fork."""
         return Writer(_HOST, os.getpid(), self.replica)
 
 

@@ -1,18 +1,18 @@
-"""What ``verify`` finds in a store: stored bytes that are not what was written."""
+"""The problems that ``verify`` reports."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something of a session that cannot be used.
+    """A damaged or missing part of a session.
 
     Attributes:
-        namespace, session_id: its address.
+        namespace, session_id: the session.
         what: ``"head"``, ``"revision"``, ``"page"``, ``"label"`` or ``"pin"``.
-        message: what is wrong with it.
-        revisions: those that cannot be restored for it, as ranges from a first to a last.
-        page: id of the page, in hex; None where it is not one.
+        message: description of the problem.
+        revisions: the revisions that cannot be restored, as ranges from first to last.
+        page: id of the page, in hex; None for other parts.
     """
 
     __module__ = "checkpoint"
@@ -25,5 +25,6 @@ class Problem:
     page: str | None = None
 
     def __str__(self) -> str:
-        told = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in self.revisions)
-        return f"{self.what}: {self.message}" + (f" (revisions hit: {told})" if told else "")
+        ranges = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in self.revisions)
+        affected = f" (revisions affected: {ranges})" if ranges else ""
+        return f"{self.what}: {self.message}{affected}"

@@ -1,4 +1,4 @@
-"""The values that callers are given: snapshots, restored states, sessions in a listing."""
+"""Values returned to callers: snapshots, restored states and session listings."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -23,17 +23,17 @@ class Snapshot:
     """The metadata of one revision of a session.
 
     Attributes:
-        namespace, session_id, revision: its address.
-        kind: ``"base"`` (the whole document), ``"patch"`` (what changed) or ``"tombstone"``.
-        parent_revision: the revision it was made from; 0 for the first.
-        write_id: random identity of the write, in hex.
-        turn_id: the caller's key of the turn that saved it, or None.
-        saved_at: when, by the writer's clock, in UTC.
-        writer: host, process id and name of who saved it.
+        namespace, session_id, revision: address of the revision.
+        kind: ``"base"`` (the whole document), ``"patch"`` (the changes) or ``"tombstone"``.
+        parent_revision: the revision it is based on; 0 for the first.
+        write_id: random id of the write, in hex.
+        turn_id: the caller's key for the turn that saved it, or None.
+        saved_at: time of the save by the writer's clock, in UTC.
+        writer: host, process id and name of the writer.
         schema: name, version and fingerprint of the state's model.
-        source: ``(session_id, revision)`` a fork or rollback was taken from, or None.
-        labels: names given to this revision.
-        size: bytes of the stored record; 0 where it was not asked for.
+        source: ``(session_id, revision)`` that a fork or rollback was copied from, or None.
+        labels: labels of the revision.
+        size: size of the stored record in bytes; 0 if unknown.
     """
 
     __module__ = "checkpoint"
@@ -62,7 +62,7 @@ class Snapshot:
         labels: Iterable[str] = (),
         size: int = 0,
     ) -> Self:
-        """The snapshot that a record's header tells of."""
+        """The snapshot of a record, from its header."""
         return cls(
             namespace=namespace,
             session_id=session_id,
@@ -85,9 +85,9 @@ class Restored(Generic[S, T]):
     """A state rebuilt from the store.
 
     Attributes:
-        state: a new instance, yours to change; it remembers which revision it came from.
-        snapshot: the metadata of that revision.
-        agent: what ``build`` made of the state; without an adapter, the state itself.
+        state: a new instance, which you may change. Saving it creates the next revision.
+        snapshot: the metadata of the restored revision.
+        agent: the live agent that ``build`` made from the state; without an adapter, the state.
     """
 
     __module__ = "checkpoint"
@@ -98,7 +98,7 @@ class Restored(Generic[S, T]):
 
     @property
     def revision(self) -> int:
-        """The revision of the state."""
+        """The restored revision."""
         return self.snapshot.revision
 
 
@@ -107,9 +107,9 @@ class SessionInfo:
     """A session in a listing.
 
     Attributes:
-        namespace, session_id: its address.
+        namespace, session_id: address of the session.
         revision: its newest revision.
-        saved_at: when that was saved, in UTC.
+        saved_at: time of that revision's save, in UTC.
     """
 
     __module__ = "checkpoint"
@@ -121,6 +121,6 @@ class SessionInfo:
 
 
 def from_micros(micros: int) -> dt.datetime:
-    """Microseconds since 1970 as a time in UTC; what no calendar holds is its nearest end."""
+    """Microseconds since 1970 as a time in UTC, clamped to the years 1 to 9999."""
     micros = max(-62_135_596_800_000_000, min(micros, 253_402_300_799_999_999))
     return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=micros)

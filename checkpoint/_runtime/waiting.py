@@ -1,4 +1,4 @@
-"""Pauses, and values that may have to be awaited: each for coroutines, and for blocking code."""
+"""Pauses, retries and results of callers' functions, for coroutines and for blocking code."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def sleep(seconds: float) -> None:
 
 
 class _Attempts:
-    """How often something is tried, and how long to wait in between.
+    """A limited number of attempts, with growing pauses in between.
 
-    Iterating yields the number of attempts that are left after the one that begins. There is a
-    pause before each attempt but the first: half of it is random, and it doubles each time.
+    Iterating yields the number of attempts left after the current one. There is a pause before
+    each attempt except the first; it doubles each time, and half of it is random.
 
     Args:
-        most: attempts in all.
-        first: seconds of the first pause, at most.
-        longest: seconds of any pause, at most.
+        most: number of attempts.
+        first: upper limit of the first pause, in seconds.
+        longest: upper limit of every pause, in seconds.
     """
 
     def __init__(self, most: int = 20, *, first: float = 0.004, longest: float = 0.25) -> None:
@@ -39,7 +39,7 @@ class _Attempts:
         self._longest = longest
 
     def _begin(self) -> bool:
-        """Count an attempt; False when there was none left."""
+        """Count an attempt; return False if none was left."""
         self._left -= 1
         return self._left >= 0
 
@@ -79,19 +79,17 @@ class Attempts(_Attempts):
 
 
 async def async_value(value: Any) -> Any:
-    """What a caller's function returned, awaited if it must be."""
+    """The result of a caller's function, awaited if necessary."""
     return await value if isawaitable(value) else value
 
 
 def value(value: Any) -> Any:
-    """What a caller's function returned.
+    """The result of a caller's function.
 
     Raises:
-        InvalidOption: it was an ``async def`` function.
+        InvalidOption: it is an ``async def`` function.
     """
     if isawaitable(value):
         getattr(value, "close", lambda: None)()
-        raise InvalidOption(
-            "an async function was given to a blocking checkpointer; use open_async"
-        )
+        raise InvalidOption("a blocking checkpointer cannot call an async function; use open_async")
     return value

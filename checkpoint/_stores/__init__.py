@@ -1,1 +1,1 @@
-"""Stores by their URL: the registry, the reference store, and blocking stores in threads."""
+"""The store registry, the in-memory store, and threads for blocking stores."""

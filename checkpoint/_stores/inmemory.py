@@ -1,7 +1,7 @@
-"""The reference store: plain Python, in this process. For development and tests only.
+"""The in-memory store: plain Python, for development and tests only.
 
-Read it to learn what a store must do. What it keeps is gone with the process, which is the very
-failure this library is for, so it says so when it is opened.
+It is the reference implementation: read it to learn what a store must do. Its sessions are lost
+when the process exits, so it logs a warning when it is opened.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class InMemoryStore:
         self._pages: defaultdict[SessionKey, dict[bytes, Page]] = defaultdict(dict)
         self._lock = Lock()
         self._closed = False
-        log.warning("memory:// keeps sessions in this process only; they end with it")
+        log.warning("memory:// keeps sessions in this process only; they are lost when it exits")
 
     def read(
         self, key: SessionKey, revision: int | None = None, *, since: int = 0
@@ -183,7 +183,7 @@ class InMemoryStore:
 
 
 def open_store(url: str) -> InMemoryStore:
-    """Open ``memory://``: each call is a store of its own."""
+    """Open ``memory://``; each call creates a new store."""
     if url != "memory://":
         raise InvalidOption(f"memory:// takes no name and no parameters, but got {redact(url)!r}")
     return InMemoryStore()

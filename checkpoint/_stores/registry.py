@@ -1,12 +1,13 @@
-"""From a store's URL to the store: by its scheme, to the function that opens it.
+"""The store registry: opens the store that a URL names, by its scheme.
 
-Drivers register under the entry-point group ``checkpoint.stores``: name = scheme, value = a
-function from the URL to a :class:`~checkpoint.store.Store`. If there is a function
-``open_async_store`` beside it, that one is asked for asynchronous stores: from the URL to an
-:class:`~checkpoint.store.AsyncStore`. Without it, blocking stores are run in threads.
+Drivers register under the entry-point group ``checkpoint.stores``: the name is the scheme, the
+value a function from the URL to a :class:`~checkpoint.store.Store`. A driver may define
+``open_async_store`` beside it, from the URL to an :class:`~checkpoint.store.AsyncStore`. Without
+it, the blocking store runs in threads.
 
-Those of this distribution are in :data:`OURS` too, since reading the metadata of every installed
-distribution takes longer than the rest of a cold start; a test holds the two equal.
+The drivers of this distribution are also listed in :data:`OURS`, because reading the metadata of
+every installed distribution takes longer than the rest of a cold start. A test checks that the two
+agree.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _SECRET = re.compile(r"(?i)pass|pwd|secret|token|key|credential|signature")
 
 
 def redact(url: str) -> str:
-    """A store's URL without what may be secret in it, for messages.
+    """A store's URL without anything that may be secret, for messages.
 
     Example:
         >>> redact("postgresql://app:hunter2@db/agents?sslpassword=x")
@@ -45,7 +46,7 @@ def redact(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator:
         scheme, rest = "", url
-    # A password may hold any character unescaped, so all from the user's colon to the last @ goes.
+    # A password may contain any character unescaped: remove all from the colon to the last @.
     login, at, host = rest.rpartition("@")
     user, colon, _ = login.partition(":")
     if at and colon:
@@ -59,11 +60,11 @@ def _without_secret(parameter: re.Match[str]) -> str:
 
 
 def open_store(store: str | Store) -> Store:
-    """The store that a URL names, or the given one; nothing is connected yet.
+    """Open the store that a URL names, or return the given store. Connects to nothing yet.
 
     Raises:
         UnknownStore: no driver is installed for the scheme.
-        InvalidOption: it is neither, or the driver does not know a part of the URL.
+        InvalidOption: it is neither a URL nor a store, or the driver rejects a part of the URL.
     """
     if not isinstance(store, str):
         if _is_async(store):
@@ -71,40 +72,38 @@ def open_store(store: str | Store) -> Store:
                 f"{type(store).__name__} is an asynchronous store; open it with open_async"
             )
         return store
-    place, name = _opener(store)
-    opened: Store = getattr(place, name)(store)
+    container, name = _opener(store)
+    opened: Store = getattr(container, name)(store)
     return opened
 
 
 def open_async_store(store: str | Store | AsyncStore) -> AsyncStore:
-    """Like :func:`open_store`, asynchronous; a blocking store is run in threads."""
+    """Like :func:`open_store`, for asynchronous stores; a blocking store runs in threads."""
     from checkpoint._stores.threads import ThreadedStore
 
     if not isinstance(store, str):
         if _is_async(store):
             return cast("AsyncStore", store)
         return ThreadedStore(cast("Store", store))
-    place, name = _opener(store)
-    if (opener := getattr(place, ASYNC, None)) is not None:
+    container, name = _opener(store)
+    if (opener := getattr(container, ASYNC, None)) is not None:
         opened: AsyncStore = opener(store)
         return opened
-    return ThreadedStore(getattr(place, name)(store))
+    return ThreadedStore(getattr(container, name)(store))
 
 
 def _opener(url: str) -> tuple[Any, str]:
-    """Where the function is that opens a URL, and its name there."""
+    """The module or class with the function that opens a URL, and its name there."""
     if "://" not in url:
-        raise InvalidOption(
-            f"a store is named by a URL such as sqlite:///agents.db, not {redact(url)!r}"
-        )
+        raise InvalidOption(f"a store URL looks like sqlite:///agents.db, not {redact(url)!r}")
     scheme = url.partition("://")[0].lower()
     target = OURS.get(scheme) or _registered(scheme, url)
     module, _, function = target.partition(":")
     *around, name = function.strip().split(".")
-    place: Any = import_module(module.strip())
+    container: Any = import_module(module.strip())
     for part in around:
-        place = getattr(place, part)
-    return place, name
+        container = getattr(container, part)
+    return container, name
 
 
 def _is_async(store: object) -> bool:
@@ -124,7 +123,7 @@ def _registered(scheme: str, url: str) -> str:
     if scheme in found:
         return f"{found[scheme].module}:{found[scheme].attr}"
     raise UnknownStore(
-        f"no driver is installed for the scheme {scheme!r} of {redact(url)!r}; known here: "
+        f"no driver is installed for the scheme {scheme!r} of {redact(url)!r}; known schemes: "
         f"{', '.join(sorted({*found, *OURS}))}. sqlite and memory need no extra; other drivers are "
         f"packages that register under the entry-point group {GROUP!r}"
     )

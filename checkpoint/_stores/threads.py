@@ -1,4 +1,4 @@
-"""A blocking store made asynchronous by running each call in a thread."""
+"""Makes a blocking store asynchronous by running each call in a thread."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ T = TypeVar("T")
 
 
 class ThreadedStore:
-    """An ``AsyncStore`` of a :class:`~checkpoint.store.Store`, for drivers that only block.
+    """An ``AsyncStore`` that runs a blocking :class:`~checkpoint.store.Store` in threads.
 
     Args:
         store: the blocking store; it is closed with this one.
-        threads: how many calls may run at once.
+        threads: maximum number of concurrent calls.
     """
 
     def __init__(self, store: Store, threads: int = 8) -> None:
@@ -95,7 +95,7 @@ class ThreadedStore:
         return await self._submit(call, *args)
 
     async def _finish(self, call: Callable[..., T], *args: Any) -> T:
-        """Run a write to its end, which a cancelled caller waits for: it cannot be stopped."""
+        """Run a write to its end; a cancelled caller waits, since a thread cannot be stopped."""
         future = self._submit(call, *args)
         cancelled = None
         while not future.done():
@@ -104,14 +104,14 @@ class ThreadedStore:
             except asyncio.CancelledError as exc:
                 cancelled = exc
         if cancelled is not None:
-            future.exception()  # seen: the cancellation is what the caller is told
+            future.exception()  # mark it as retrieved: the cancellation is raised instead
             raise cancelled
         return future.result()
 
     def _submit(self, call: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         if self._closed:
             raise StoreClosed("this store was closed; open it again")
-        if self._pid != os.getpid():  # the threads did not come along into the forked child
+        if self._pid != os.getpid():  # a forked child does not inherit the threads
             self._pool, self._pid = self._new_pool(), os.getpid()
         return asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
 

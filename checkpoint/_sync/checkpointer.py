@@ -1,4 +1,4 @@
-"""The face of the library: sessions saved to and restored from one store."""
+"""The checkpointer: saves and restores the sessions of one store."""
 
 # Generated from checkpoint/_async/checkpointer.py by tools/unasync.py: change that one.
 
@@ -37,15 +37,14 @@ R = TypeVar("R")
 
 
 class Checkpointer(History[S], Upkeep[S], Generic[S, T]):
-    """Saves and restores the sessions of one namespace of one store.
+    """Saves and restores the sessions in one namespace of a store.
 
-    Made by :func:`checkpoint.open`; use it with ``with``, or call :meth:`close`.
-    It is safe to share between threads, and cheap to keep for the life of the process. Nothing is
-    connected before the first call.
+    Create one with :func:`checkpoint.open`; close it with ``with`` or :meth:`close`.
+    It is safe to share between threads, and cheap to keep for the life of the process. It connects
+    to the store on the first call.
 
-    All methods raise ``InvalidId`` for an id that cannot be kept, ``StoreError`` when the store
-    cannot do its part, and ``Damaged`` when stored bytes are not what was written. An outage is
-    never told as a missing session.
+    All methods raise ``InvalidId`` for an invalid id, ``StoreError`` if the store fails, and
+    ``Damaged`` if stored bytes have changed. An outage is never reported as a missing session.
     """
 
     __module__ = "checkpoint"
@@ -70,7 +69,7 @@ class Checkpointer(History[S], Upkeep[S], Generic[S, T]):
         self.close()
 
     def close(self) -> None:
-        """Release the store's connections. Calls after this raise ``StoreClosed``.
+        """Close the store's connections. Later calls raise ``StoreClosed``.
 
         Example:
             >>> cp = checkpoint.open("memory://")
@@ -89,23 +88,23 @@ class Checkpointer(History[S], Upkeep[S], Generic[S, T]):
         window: int | None = None,
         build: Callable[[S], T] | None = None,
     ) -> Turn[S, T]:
-        """A turn of a session: restored when it is entered, saved when it is left.
+        """Take a turn: restore the session on entry, and save it on exit.
 
-        Nothing is saved when the body raises, or when it changed nothing.
+        Nothing is saved if the body raises or changes nothing.
 
         Args:
             session_id: stable name of the session, 1 to 512 bytes of UTF-8.
-            turn_id: your key of this turn, such as the id of the message. A turn delivered twice
-                is saved once: the second has ``turn.replayed`` set. The last 32 turns, at least,
-                are remembered.
-            new: makes the first state of a session that has none; the model itself by default.
-            window: how many of the newest items of each memory to fetch now; see :meth:`restore`.
-            build: makes the agent of this turn, in place of the adapter's ``build``.
+            turn_id: your key for this turn, such as the id of the message. A turn delivered twice
+                is saved once: the second has ``turn.replayed`` set. At least the last 32 turns are
+                remembered.
+            new: creates the first state of a new session; by default the model itself.
+            window: number of newest items to load now for each memory; see :meth:`restore`.
+            build: makes the agent of this turn, instead of the adapter's ``build``.
 
         Raises:
-            Conflict: on exit, somebody else saved the session meanwhile; nothing was written.
-            SaveUnclear: on exit, the store stopped answering.
-            NotSerializable: on exit, a value would not come back as it is; nothing was written.
+            Conflict: on exit, another writer saved the session first; nothing was written.
+            SaveUnclear: on exit, the store stopped answering; the turn may have been saved.
+            NotSerializable: on exit, a value would not be restored unchanged; nothing was written.
             SchemaMismatch: on entry, the session was saved with another schema or version.
 
         Example:
@@ -131,20 +130,20 @@ class Checkpointer(History[S], Upkeep[S], Generic[S, T]):
         window: int | None = None,
         timeout: float = 60.0,
     ) -> R:
-        """Run a turn as a function of the state; after a conflict, again on the fresh state.
+        """Run a turn as a function of the state, and retry it after a conflict.
 
         Args:
             fn: called with the state (with an adapter, the live agent). It may be called several
-                times, so what it does outside of the state should bear being done again.
-            turn_id: your key of this turn. The result is stored with it, so it must be plain data,
-                and is returned without a call of ``fn`` when the turn is delivered again. (None,
-                if the earlier delivery was a :meth:`turn`, which stores no result.)
-            new: makes the first state of a session that has none.
-            window: how many of the newest items of each memory to fetch now; see :meth:`restore`.
-            timeout: seconds during which conflicts are retried.
+                times, so its effects outside the state must be safe to repeat.
+            turn_id: your key for this turn. The result is stored with it, so it must be plain data.
+                If the turn is delivered again, that result is returned without calling ``fn``
+                (None if the earlier delivery was a :meth:`turn`, which stores no result).
+            new: creates the first state of a new session; by default the model itself.
+            window: number of newest items to load now for each memory; see :meth:`restore`.
+            timeout: seconds to keep retrying after conflicts.
 
         Raises:
-            Conflict: the session was saved by others each time, for ``timeout`` seconds.
+            Conflict: other writers saved the session first each time, for ``timeout`` seconds.
             SaveUnclear, NotSerializable, SchemaMismatch: see :meth:`turn`.
 
         Example:
@@ -182,18 +181,18 @@ class Checkpointer(History[S], Upkeep[S], Generic[S, T]):
         revision: int | str | None = None,
         window: int | None = None,
     ) -> Restored[S, T]:
-        """Rebuild the state of a session, the newest or any revision of it.
+        """Restore the state of a session, at the newest or any other revision.
 
         Args:
-            revision: a revision's number or label; None for the newest.
-            window: how many of the newest items to fetch now, of each field annotated ``Memory``;
-                older ones are fetched when they are touched (see :class:`checkpoint.Memory`).
-                None fetches all.
+            revision: number or label of the revision; None for the newest.
+            window: number of newest items to load now for each field annotated ``Memory``; older
+                items are loaded when they are used (see :class:`checkpoint.Memory`). None loads
+                all.
 
         Raises:
-            SessionNotFound: there is no such session.
-            RevisionNotFound, RevisionPruned: it has no such revision or label, or has it no more.
-            SchemaMismatch, SchemaChanged, InvalidState: the stored state is not one of this model.
+            SessionNotFound: the session does not exist.
+            RevisionNotFound, RevisionPruned: the revision or label does not exist, or was removed.
+            SchemaMismatch, SchemaChanged, InvalidState: the stored state does not fit this model.
 
         Example:
             >>> cp = checkpoint.open("memory://")
@@ -209,22 +208,23 @@ class Checkpointer(History[S], Upkeep[S], Generic[S, T]):
     def save(
         self, session_id: str, state: T, *, parent: Snapshot | None = None, branch: bool = False
     ) -> Snapshot:
-        """Save a state: one that was restored, as its next revision; a new one, as a new session.
+        """Save a state: a restored one as the next revision, a new one as a new session.
 
         Args:
             state: an instance of the model (with an adapter, the live agent).
-            parent: what the state was made from, when it is not the very object that ``restore``,
-                ``turn`` or an earlier ``save`` knows: a copy, a plain dict, another agent.
-            branch: the parent may be older than the newest revision. The save becomes the newest
-                all the same, and its ``parent_revision`` tells where it came from.
+            parent: the snapshot that the state is based on. Needed only if the state is not the
+                object from ``restore``, ``turn`` or an earlier ``save``, but a copy, a plain dict
+                or another agent.
+            branch: allow a parent older than the newest revision. The save becomes the newest
+                revision all the same; its ``parent_revision`` is the parent.
 
         Returns:
-            The snapshot; that of the parent, when the state did not change.
+            The new snapshot, or the parent's if the state did not change.
 
         Raises:
-            Conflict: the session is not at the state's parent (any more); nothing was written.
-            NotSerializable, StateTooLarge: it would not come back; nothing was written.
-            SaveUnclear: the store stopped answering; save again to find out.
+            Conflict: the session is not, or no longer, at the state's parent; nothing was written.
+            NotSerializable, StateTooLarge: the state could not be restored; nothing was written.
+            SaveUnclear: the store stopped answering; save the state again to find out.
 
         Example:
             >>> cp = checkpoint.open("memory://")
@@ -241,9 +241,9 @@ class Checkpointer(History[S], Upkeep[S], Generic[S, T]):
         return Snapshot.of(*key, saved)
 
     def overwrite(self, session_id: str, state: T) -> Snapshot:
-        """Save a state on top of whatever is there, without regard to what others saved.
+        """Save a state as the newest revision, whatever other writers have saved.
 
-        The one way to ignore a conflict; it is logged as a warning. Earlier revisions stay.
+        The only way to ignore a conflict, logged as a warning. Earlier revisions stay.
 
         Example:
             >>> cp = checkpoint.open("memory://")
@@ -254,10 +254,10 @@ class Checkpointer(History[S], Upkeep[S], Generic[S, T]):
         key = self._engine.key(session_id)
         captured = self._engine.capture(state)
 
-        def whole(tip: Tip | None) -> Draft | None:
+        def draft(tip: Tip | None) -> Draft | None:
             return self._engine.serialize(key, captured, Baseline(), tip, self._engine.header(tip))
 
-        sent = self._engine.replace_head(key, whole)
+        sent = self._engine.replace_head(key, draft)
         assert sent is not None  # a state without an origin is always saved
         self._engine.lineages.remember(state, Lineage(key, sent.after))
         log.warning("overwritten", session_id=session_id, revision=sent.record.revision)

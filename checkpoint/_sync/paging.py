@@ -1,4 +1,4 @@
-"""Pages fetched from a store, verified and opened."""
+"""Fetches pages from a store, verifies and decodes them."""
 
 # Generated from checkpoint/_async/paging.py by tools/unasync.py: change that one.
 
@@ -15,7 +15,7 @@ from checkpoint.store import Store
 
 
 class PagesGone(Exception):
-    """A page was removed since its session was read: it is to be read again."""
+    """A page was removed after its session was read; read the session again."""
 
 
 def fetch(
@@ -27,31 +27,33 @@ def fetch(
     revision: int,
     epoch: int,
 ) -> None:
-    """Fetch pages that a base of a session names into ``pages``, but for those that are there.
+    """Fetch the pages that a base of a session names into ``pages``, unless already there.
 
     Args:
-        refs: the pages; the anchor of each is there, or before it.
+        refs: the pages; the anchor of each is in ``pages``, or before it in ``refs``.
         revision: the revision that needs them.
         epoch: of the session's head when it was read.
 
     Raises:
-        PagesGone: one is not there, and the revision may not be either: something was removed.
-        Damaged: one is not there, or is not what was written.
-        StateTooLarge: they exceed the limit.
+        PagesGone: a page is missing, perhaps with the revision: there was a removal.
+        Damaged: a page is missing or was changed.
+        StateTooLarge: the pages exceed the limit.
     """
     wanted: dict[SessionKey, dict[bytes, PageRef]] = {}
     for ref in refs:
         if ref.id not in pages:
-            # The first of one id: equal pages of one write may have two anchors.
+            # Equal pages of one write may have two anchors: the first is used.
             wanted.setdefault(ref.owner or key, {}).setdefault(ref.id, ref)
-    at_hand = {ref.id: len(pages[ref.id].raw) for ref in refs if ref.id in pages}
-    left = limits.max_bytes - sum(at_hand.values())
+    fetched = {ref.id: len(pages[ref.id].raw) for ref in refs if ref.id in pages}
+    left = limits.max_bytes - sum(fetched.values())
     for owner, of_owner in wanted.items():
         found = store.pages(owner, list(of_owner))
         for id, ref in of_owner.items():
             try:
                 if id not in found:
-                    raise Damaged(f"page {id.hex()} is missing; verify() lists what it is part of")
+                    raise Damaged(
+                        f"page {id.hex()} is missing; verify() lists the affected revisions"
+                    )
                 anchor = pages[ref.anchor.id].raw if ref.anchor else b""
                 raw = decode_page(owner, id, found[id], left, anchor)
             except CheckpointError as exc:
@@ -64,6 +66,6 @@ def fetch(
 
 
 def _was_pruned(store: Store, key: SessionKey, revision: int, epoch: int) -> bool:
-    """Whether something was taken out of a session since: no page goes before that."""
+    """Whether the session had a removal since; no page is removed before that."""
     now = store.read(key, revision, since=revision - 1)
     return now is None or not now.records or now.head.epoch != epoch

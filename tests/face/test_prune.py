@@ -202,7 +202,7 @@ async def test_what_is_not_there_or_has_no_meaning_is_refused(cp: Dicts) -> None
     with pytest.raises(InvalidOption, match=r"checkpoint\.Retention"):
         await cp.prune("nobody", 5)  # type: ignore[arg-type]
     for grace in (-HOUR, 3600):
-        with pytest.raises(InvalidOption, match="a timedelta from 0 up"):
+        with pytest.raises(InvalidOption, match="a timedelta of 0 or more"):
             await cp.prune("nobody", grace=grace)  # type: ignore[arg-type]
     with pytest.raises(InvalidOption):
         _ = [pruned async for pruned in cp.sweep(5)]  # type: ignore[arg-type]

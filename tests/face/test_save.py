@@ -177,7 +177,7 @@ async def test_a_state_of_a_deleted_session_is_not_saved(place: Place, cp: Dicts
     mine = (await cp.restore("user-42")).state
     mine["n"] = 2
     place.rival().delete("user-42")
-    with pytest.raises(Conflict, match="does not exist any more") as raised:
+    with pytest.raises(Conflict, match="no longer exists") as raised:
         await cp.save("user-42", mine)
     assert (raised.value.parent_revision, raised.value.current_revision) == (1, None)
     place.rival().save("user-42", {"n": "anew"})

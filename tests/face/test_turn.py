@@ -379,7 +379,7 @@ async def test_two_first_turns_at_once_make_one_session(place: Place, cp: Dicts)
 
 async def test_a_session_deleted_during_a_turn_stays_deleted(place: Place, cp: Dicts) -> None:
     await cp.save("user-42", {"n": 1})
-    with pytest.raises(Conflict, match="does not exist any more") as raised:
+    with pytest.raises(Conflict, match="no longer exists") as raised:
         async with cp.turn("user-42") as turn:
             place.rival().delete("user-42")
             turn.state["n"] = 2

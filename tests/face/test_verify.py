@@ -328,7 +328,7 @@ async def test_a_head_that_names_what_is_not_there_is_told(cp: Dicts, store: Sto
 
 
 async def test_a_session_that_is_not_there_is_told_as_that(cp: Dicts) -> None:
-    with pytest.raises(SessionNotFound, match="'user-42': no session"):
+    with pytest.raises(SessionNotFound, match="'user-42': there is no session"):
         await cp.verify("user-42")
     await cp.save("user-42", {"n": 1})
     await cp.delete("user-42")
