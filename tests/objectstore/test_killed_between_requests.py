@@ -15,15 +15,7 @@ from checkpoint import Retention
 from checkpoint._records import baseline
 from checkpoint_objectstore._format import Session
 from checkpoint_objectstore._layout import ID
-from tests.objectstore.ending import (
-    Agents,
-    Ended,
-    EndingObjects,
-    Notes,
-    World,
-    kept_in,
-    told,
-)
+from tests.objectstore.ending import Agents, Ended, EndingObjects, Notes, World, kept_in, told
 
 LONG = "long " + "x" * 300  # its name is a hash
 ITEMS = [f"{number} {'.' * 10_000}" for number in range(60)]  # some pages of them
