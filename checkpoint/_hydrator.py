@@ -1,4 +1,4 @@
-"""Hydrator: builds a state from the records of a segment and its pages, and checks them.
+"""Hydrator: builds a state from a revision and its pages, and checks it.
 
 Order of the checks: digests and sizes (:mod:`checkpoint._records.segment`,
 :mod:`checkpoint._records.page`), the schema's name, version and fields, then the model's own
@@ -24,7 +24,7 @@ from checkpoint.errors import CheckpointError, Damaged, InvalidOption, InvalidSt
 S = TypeVar("S")
 
 
-def wanted(known: Baseline, paths: Sequence[Path] = (), window: int = 0) -> list[PageRef]:
+def required_pages(known: Baseline, paths: Sequence[Path] = (), window: int = 0) -> list[PageRef]:
     """The pages needed to build a state from a revision.
 
     Args:
@@ -55,7 +55,7 @@ def hydrate(
 ) -> tuple[S, Baseline]:
     """Build a new state from a revision; return it, and the revision with memories as long lists.
 
-    The revision must not be a tombstone, and the :func:`wanted` pages must be loaded.
+    The revision must not be a tombstone, and the :func:`required_pages` pages must be loaded.
 
     Args:
         window: number of last items that were fetched of each memory; None: all.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 from checkpoint._ids import check_id
 from checkpoint._limits import MAX_BYTES, Limits
-from checkpoint._records.retention import Retention
 from checkpoint._runtime.adapter import Adapter, AsyncAdapter, Functions, check_adapter
 from checkpoint._runtime.cache import CACHE_BYTES, Cache
 from checkpoint._runtime.keywatch import KeyWatch
@@ -18,6 +17,7 @@ from checkpoint.errors import InvalidOption
 
 if TYPE_CHECKING:
     from checkpoint._async.checkpointer import AsyncCheckpointer
+    from checkpoint._records.retention import Retention
     from checkpoint._sync.checkpointer import Checkpointer
     from checkpoint.store import AsyncStore, Store
 

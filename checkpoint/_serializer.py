@@ -52,7 +52,7 @@ class Draft(NamedTuple):
         guard: the ``write_id`` that the session's head must have; None: there must be no head.
         after: the baseline once the record is stored.
         pages: stored forms of the new pages that it names, by id.
-        header, wanted, operations: arguments of :func:`draft_save`, to encode it again on another
+        header, target, operations: arguments of :func:`draft_save`, to encode it again on another
             tip. None for a tombstone.
         memories: the items saved of the state's memories, with their paths.
     """
@@ -62,7 +62,7 @@ class Draft(NamedTuple):
     after: Baseline
     pages: dict[bytes, bytes] = {}
     header: RecordHeader | None = None
-    wanted: Baseline | None = None
+    target: Baseline | None = None
     operations: Patch | None = None
     memories: Sequence[tuple[Path, NewItems]] = ()
 
@@ -76,15 +76,15 @@ class Draft(NamedTuple):
 
         New pages of lists are included only if all other pages of the lists are.
         """
-        known, wanted = self.after, self.wanted
-        if self.pages and wanted is not None:
+        known, target = self.after, self.target
+        if self.pages and target is not None:
             named = {ref.id for items in known.lists for ref in items.refs(0, len(items))}
             if not known.pages.keys() >= named:
                 spilled = {ref.id: known.pages[ref.id] for ref in known.spilled}
-                return known._replace(pages=wanted.pages | spilled)
+                return known._replace(pages=target.pages | spilled)
         return known
 
-    def stored(self, loader: PageLoader, known_items: Callable[[Path], KnownItems]) -> None:
+    def mark_stored(self, loader: PageLoader, known_items: Callable[[Path], KnownItems]) -> None:
         """Point the state's memories to the saved lists, and note the items proved valid.
 
         Args:
@@ -148,21 +148,21 @@ def serialize(
             diff_encoded(known.document, known.encoded, encoded, nodes, known.pages)
         )
         document = applied(known.document, operations)
-        wanted = known.with_document(document, fields=schema.fields, result=result)
-        _check_same(key, wanted, encoded, nodes)
+        target = known.with_document(document, fields=schema.fields, result=result)
+        _check_same(key, target, encoded, nodes)
     except RecursionError as exc:
         raise _not_serializable(key, Difference([], "nested too deep")) from exc
     if not operations and not result and (known.saved or known.document is not None):
         return None
     may_patch = tip is known.tip and known.saved and known.saved.schema == schema.id
     changes = operations if may_patch else None
-    return draft_save(key, header, wanted, changes, memories, tip, limits, without)
+    return draft_save(key, header, target, changes, memories, tip, limits, without)
 
 
 def draft_save(
     key: SessionKey,
     header: RecordHeader,
-    wanted: Baseline,
+    target: Baseline,
     operations: Patch | None,
     memories: Sequence[tuple[Path, NewItems]],
     tip: Tip | None,
@@ -172,32 +172,32 @@ def draft_save(
     """Encode a save on a tip: as a patch if that is possible and costs less, else as a base.
 
     Args:
-        wanted: the revision to store, whatever its tip, with the loaded pages.
+        target: the revision to store, whatever its tip, with the loaded pages.
         operations: changes since the revision at the tip; None if only a base will do.
         memories: the items saved of the state's memories, with their paths.
     """
-    inputs = header, wanted, operations, memories
+    inputs = header, target, operations, memories
     if tip is not None and operations is not None:
-        body, named = patch_body(operations, wanted.result)
+        body, named = patch_body(operations, target.result)
         if not named:
             patch, end = encode_record(key, header._replace(kind=Kind.PATCH), body, tip, limits)
             if end.is_worth_keeping(tip):
-                return Draft(patch, tip.header.write_id, wanted._replace(tip=end), {}, *inputs)
+                return Draft(patch, tip.header.write_id, target._replace(tip=end), {}, *inputs)
     # Not the write id alone: encoded again in another epoch, the save has other pages.
     nonce = (int.from_bytes(header.write_id[:8], "big") + (tip.epoch if tip else 0)) % 2**64
     pages = Paginator(
         key,
         nonce.to_bytes(NONCE_SIZE, "big"),
         header.schema.version,
-        wanted.pages,
-        wanted.spilled,
+        target.pages,
+        target.spilled,
         without,
     )
-    document, stored = pages.lay(wanted.document)
-    body, named = base_body(stored, wanted.fields, wanted.result)
+    document, stored = pages.lay(target.document)
+    body, named = base_body(stored, target.fields, target.result)
     record, end = encode_record(key, header._replace(pages=named), body, tip, limits)
-    after = wanted.with_document(
-        document, tip=end, pages=wanted.pages | pages.made, spilled=tuple(pages.spilled)
+    after = target.with_document(
+        document, tip=end, pages=target.pages | pages.made, spilled=tuple(pages.spilled)
     )
     guard = tip.header.write_id if tip else None
     return Draft(record, guard, after, pages.written, *inputs)
@@ -335,7 +335,7 @@ def _prove(
         rebuilt = schema.build(decode(encoded, parts))
         found = difference(state, rebuilt)
     except InvalidState as exc:
-        reason = f"the model would refuse it on restore: {exc.args[0]}"
+        reason = f"the model would refuse it on restore: {exc.args[0]}; nothing was written"
         raise NotSerializable(reason).at(key, path=exc.path) from exc
     except RecursionError as exc:
         raise _not_serializable(key, Difference([], "nested too deep")) from exc

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from checkpoint._async.commits import EpochMoved, conflict, contended, send
 from checkpoint._async.loading import AsyncLoader
 from checkpoint._async.paging import PagesGone
-from checkpoint._hydrator import wanted
+from checkpoint._hydrator import required_pages
 from checkpoint._ids import SessionKey
 from checkpoint._records.baseline import Baseline, Tip
 from checkpoint._records.header import Kind, RecordHeader
@@ -74,7 +74,7 @@ class AsyncEngine(AsyncLoader[S]):
         while True:
             try:
                 pages = dict(loaded.pages)
-                await self._fetch(key, loaded, wanted(loaded), pages)
+                await self._fetch(key, loaded, required_pages(loaded), pages)
                 break
             except PagesGone:
                 loaded = await self.load(key, parent.revision)
@@ -179,26 +179,28 @@ class AsyncEngine(AsyncLoader[S]):
             if lineage.known.saved is None:
                 self.options.watch.saw_created(lineage.key.session_id)
             lineage.known, lineage.pending = draft.after, None
-            draft.stored(self.page_loader(lineage.key, draft.after), self.options.cache.known_items)
+            draft.mark_stored(
+                self.page_loader(lineage.key, draft.after), self.options.cache.known_items
+            )
 
     async def _redraft(self, key: SessionKey, draft: Draft) -> Draft:
         """Draft the same save again, on the same head with its new epoch."""
-        header, wanted = draft.header, draft.wanted
+        header, target = draft.header, draft.target
         tip = await self.tip(key)
         if draft.operations is not None:
             tip = (await self.load(key, None)).end  # its records may have been rewritten
         if tip is None or tip.header.write_id != draft.guard:
             raise conflict(key, draft.tip.header.parent_revision, tip.header if tip else None)
-        if header is None or wanted is None:
+        if header is None or target is None:
             return draft_tombstone(key, draft.tip.header, tip)
-        wanted = wanted._replace(spilled=())  # the pages of big values may be gone by now
+        target = target._replace(spilled=())  # the pages of big values may be gone by now
         if header.parent_write_id not in (b"", draft.guard):  # a branch
             # As in _head_for_branch, its pages are safe; this raises if the parent was removed.
             await self.load(key, header.parent_revision)
         limits = self.options.limits
         operations, memories = draft.operations, draft.memories
-        again = partial(draft_save, key, header, wanted, operations, memories, tip, limits)
-        return await self._draft_with_anchor(key, tip, wanted, again)
+        again = partial(draft_save, key, header, target, operations, memories, tip, limits)
+        return await self._draft_with_anchor(key, tip, target, again)
 
     async def _draft_with_anchor(
         self, key: SessionKey, tip: Tip | None, known: Baseline, draft: Callable[..., D]

@@ -10,7 +10,7 @@ from checkpoint._async.commits import conflict, load
 from checkpoint._async.paging import PagesGone, fetch
 from checkpoint._document.codec import decode, encode
 from checkpoint._document.pages import PageData, PageRef
-from checkpoint._hydrator import check_window, hydrate, wanted, whole_document
+from checkpoint._hydrator import check_window, hydrate, required_pages, whole_document
 from checkpoint._ids import SessionKey, check_id
 from checkpoint._records.baseline import Baseline, Tip
 from checkpoint._records.body import RESULT
@@ -92,7 +92,7 @@ class AsyncLoader(Generic[S]):
             loaded = await self.load(key, revision)
             pages = dict(loaded.pages)
             try:
-                await self._fetch(key, loaded, wanted(loaded), pages)
+                await self._fetch(key, loaded, required_pages(loaded), pages)
             except PagesGone:
                 continue
             return whole_document(loaded, pages)
@@ -185,7 +185,7 @@ class AsyncLoader(Generic[S]):
         started = time.perf_counter()
         memories = () if window is None else self.options.schema.memories
         pages = dict(known.pages)
-        needed = wanted(known, memories, window or 0)
+        needed = required_pages(known, memories, window or 0)
         refs = [ref for ref in needed if ref.id not in pages]
         known = known._replace(pages=pages)
         if refs:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from checkpoint._async.commits import EpochMoved, contended
 from checkpoint._async.listing import read_segments
-from checkpoint._hydrator import wanted
+from checkpoint._hydrator import required_pages
 from checkpoint._ids import SessionKey
 from checkpoint._records.baseline import Baseline, Tip
 from checkpoint._records.pins import Pin, encode_pin, is_undecided, read_pins, shared_pages
@@ -65,7 +65,7 @@ def _pins(
     source: SessionKey, target: SessionKey, tip: Tip | None, loaded: Baseline, now: int
 ) -> list[tuple[SessionKey, Attachment]]:
     """The pins that a fork needs, each with the owner of its pages."""
-    pages = [*wanted(loaded), *loaded.spilled]
+    pages = [*required_pages(loaded), *loaded.spilled]
     parent = tip.header.write_id if tip else b""
     return [
         (owner, encode_pin(owner, os.urandom(16), target, parent, now, ids))

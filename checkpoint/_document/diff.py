@@ -1,7 +1,7 @@
 """Patches: compares two documents, and applies the difference.
 
-A patch is a list of operations in plain data, stored as it is and shown to people as the diff of a
-turn. Operations apply in order; each path and index refers to the document at that point:
+A patch is a list of operations in plain data. Operations apply in order; each path and index refers
+to the document at that point:
 
     [SET, path, value]                    put value at path (the empty path is the whole document)
     [DELETE, path]                        remove a key of a map

@@ -17,12 +17,6 @@ from checkpoint._records import frame
 from checkpoint._records.compression import decompressor
 from checkpoint.errors import Damaged, StateTooLarge
 
-PAGE_SIZE = 128 * 1024
-"""Approximate bytes of encoded items in a page."""
-
-ANCHORED = 16
-"""Most pages of a list that share an anchor, which is the first of them."""
-
 NONCE_SIZE = 8
 _LEVEL = 9  # written once and kept for long: worth more time than a record
 

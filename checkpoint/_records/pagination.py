@@ -18,7 +18,13 @@ from checkpoint._document.items import ItemList, PageRun, Pages
 from checkpoint._document.pages import PageData, PageRef
 from checkpoint._ids import SessionKey
 from checkpoint._records.body import Spilled
-from checkpoint._records.page import ANCHORED, PAGE_SIZE, encode_page
+from checkpoint._records.page import encode_page
+
+PAGE_SIZE = 128 * 1024
+"""Approximate bytes of encoded items in a page."""
+
+ANCHORED = 16
+"""Most pages of a list that share an anchor, which is the first of them."""
 
 _TAIL_SIZE = PAGE_SIZE // 4  # least bytes of items that stay in place at the end of a list
 _SCATTERED = PAGE_SIZE // 2  # bytes of items in place between pages, above which they are gathered

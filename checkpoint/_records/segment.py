@@ -104,7 +104,7 @@ def encode_record(
     encoded = frame.encode_header(header_fields(header), flags)
     chained = frame.digest(key, follows.digest if follows else b"", encoded, stored)
     record = Record(header.revision, encoded, stored + chained)
-    end = _End(follows)
+    end = _OpenTip(follows)
     if follows is None:
         try:
             end.check_size(len(raw), limits)
@@ -145,7 +145,7 @@ def read(
     """
     if not records:
         raise Damaged(_NO_RECORDS).at(key)
-    end = _End(after)
+    end = _OpenTip(after)
     bodies = [] if after is None else [Body()]
     for record in records:
         try:
@@ -199,7 +199,7 @@ def survey(key: SessionKey, segment: Segment) -> Tip:
     return Tip(header, digest, tuple(recent), epoch=segment.head.epoch)
 
 
-class _End:
+class _OpenTip:
     """The end of a segment while records are added to it: a mutable :class:`Tip`."""
 
     def __init__(self, tip: Tip | None) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from checkpoint._limits import Limits
 from checkpoint._records.header import Writer
-from checkpoint._records.retention import Retention
 from checkpoint._runtime.cache import Cache
 from checkpoint._runtime.keywatch import KeyWatch
 from checkpoint._state.schema import Schema
+
+if TYPE_CHECKING:
+    from checkpoint._records.retention import Retention
 
 S = TypeVar("S")
 

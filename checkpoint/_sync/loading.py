@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from checkpoint._document.codec import decode, encode
 from checkpoint._document.pages import PageData, PageRef
-from checkpoint._hydrator import check_window, hydrate, wanted, whole_document
+from checkpoint._hydrator import check_window, hydrate, required_pages, whole_document
 from checkpoint._ids import SessionKey, check_id
 from checkpoint._records.baseline import Baseline, Tip
 from checkpoint._records.body import RESULT
@@ -94,7 +94,7 @@ class Loader(Generic[S]):
             loaded = self.load(key, revision)
             pages = dict(loaded.pages)
             try:
-                self._fetch(key, loaded, wanted(loaded), pages)
+                self._fetch(key, loaded, required_pages(loaded), pages)
             except PagesGone:
                 continue
             return whole_document(loaded, pages)
@@ -187,7 +187,7 @@ class Loader(Generic[S]):
         started = time.perf_counter()
         memories = () if window is None else self.options.schema.memories
         pages = dict(known.pages)
-        needed = wanted(known, memories, window or 0)
+        needed = required_pages(known, memories, window or 0)
         refs = [ref for ref in needed if ref.id not in pages]
         known = known._replace(pages=pages)
         if refs:
