@@ -17,7 +17,7 @@ test: $(VENV)/dev.installed
 
 # The same tests with many more examples, rounds and seeds; 16 MB records and a gigabyte of pages.
 soak: $(VENV)/dev.installed
-	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest -n 2 tests/core tests/face tests/stores tests/system tests/simulation \
+	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest -n 2 tests/core tests/api tests/stores tests/system tests/simulation \
 		tests/objectstore --ignore tests/objectstore/test_faults.py
 
 # 20,000 turns of eight writers on each of two servers of S3, across a network that fails one time in five.

@@ -177,7 +177,7 @@ def test_every_attribute_of_a_public_value_is_documented(name: str) -> None:
         assert re.search(rf"\b{field}\b", cls.__doc__ or ""), f"{name}.{field}"
 
 
-def test_the_two_faces_have_the_same_names_and_parameters() -> None:
+def test_the_two_apis_have_the_same_names_and_parameters() -> None:
     blocking = dict(public_methods(Checkpointer))
     asynchronous = dict(public_methods(AsyncCheckpointer))
     assert [name.partition(".")[2] for name in blocking] == [

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 TOP_LEVEL = {"checkpoint", "checkpoint_objectstore", "checkpoint_sql"}
 # Tests of the source tree itself (generated code, documents, examples) stay behind.
 SUITES = [
-    *("tests/core", "tests/face", "tests/stores"),
+    *("tests/core", "tests/api", "tests/stores"),
     *("tests/objectstore/test_object_store.py", "tests/objectstore/test_directory_store.py"),
     "tests/objectstore/test_s3_options.py",
 ]
