@@ -103,22 +103,32 @@ def test_a_validator_before_that_of_a_memory_sees_its_items() -> None:
 
 
 class Slow(ThreadedStore):
-    """Pages take their time."""
+    """Once it holds, the first pages that are asked for are not given before they are let go."""
+
+    holds = False
+
+    def hold(self) -> None:
+        self.holds, self.asked, self.let_go = True, asyncio.Event(), asyncio.Event()
 
     async def pages(self, *args: Any) -> dict[bytes, bytes]:
-        await asyncio.sleep(0.1)
+        if self.holds and not self.asked.is_set():
+            self.asked.set()
+            await self.let_go.wait()
         return await super().pages(*args)
 
 
 def test_items_that_load_while_the_state_is_saved_are_the_right_ones() -> None:
     async def main() -> str:
-        cp = checkpoint.open_async(Slow(InMemoryStore()), Notes, cache_bytes=0)
+        store = Slow(InMemoryStore())
+        cp = checkpoint.open_async(store, Notes, cache_bytes=0)
         await cp.save("user-42", Notes(memory=texts(1000)))
         state = (await cp.restore("user-42", window=5)).state
         del state.memory[:300]
+        store.hold()
         loading = asyncio.create_task(state.memory.load(50, 60))
-        await asyncio.sleep(0.01)
+        await store.asked.wait()
         await cp.save("user-42", state)
+        store.let_go.set()
         await loading
         return state.memory[50]
 

@@ -142,7 +142,7 @@ def newest(cp: Dicts, session_id: str) -> tuple[int, object]:
 
     other = Thread(target=look, daemon=True)
     other.start()
-    other.join(10)
+    other.join(60)
     assert found, "a lock was left held"
     return found[0]
 
