@@ -42,6 +42,7 @@ def values_in(place: Path) -> Iterator[bytes]:
             yield from (b64decode(value) for value in row[2:])
 
 
+@pytest.mark.slow
 class TestJsonDirectory(StoreSuite):
     examples = 10
 

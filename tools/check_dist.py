@@ -47,7 +47,8 @@ def check_sdist(sdist: Path, work: Path) -> None:
     run(*install, f"{tree}[all]", "--group", f"{tree}/pyproject.toml:test")
     for package in ("checkpoint", "backends"):
         shutil.rmtree(tree / package)
-    run(python, "-m", "pytest", "-q", "-n", "2", *SUITES, cwd=tree)
+    all_of_it = ("-m", "", "--hypothesis-profile=ci")
+    run(python, "-m", "pytest", "-q", "-n", "2", *all_of_it, *SUITES, cwd=tree)
 
 
 def main() -> None:

@@ -25,6 +25,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+MORE = {("async", "sqlite"), ("sync", "memory")}
+"""What only a full run tries: a quick one has each API once, and each store once."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        call = getattr(item, "callspec", None)
+        if call is not None and (call.params.get("api"), call.params.get("url")) in MORE:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(params=["async", "sync"])
 def api(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -16,7 +16,7 @@ import checkpoint
 from checkpoint import AsyncCheckpointer, Conflict, Memory, NotSerializable, Retention
 from checkpoint.inmemory import InMemoryStore
 
-from ..strategies import examples
+from ..effort import examples
 from .apis import Place
 from .models import Support, heard, hearing, hears
 from .windows import COUNT, Notes, note, notes, small_pages

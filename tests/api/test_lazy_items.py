@@ -309,6 +309,7 @@ async def test_an_item_that_is_frozen_but_can_be_changed_is_not_shared(
         assert place.rival(Held).restore(SESSION).state.memory[0] == first.memory[0] != untouched
 
 
+@pytest.mark.slow
 async def test_shared_items_are_bounded_by_the_cache(place: Place) -> None:
     saved(place, FrozenItems, count=2000)
     cp = place.open(FrozenItems, cache_bytes=100_000)

@@ -114,6 +114,7 @@ async def test_a_turn_in_a_window_writes_the_same_bytes_however_long_the_session
             assert abs(mine - least) < 40, "some numbers are longer"
 
 
+@pytest.mark.slow
 async def test_a_new_segment_is_as_small_however_long_the_session_is(place: Place) -> None:
     """What a save writes when its turn has come for a base: the end of the list, no old page."""
     bases = {}

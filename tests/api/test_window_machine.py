@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from checkpoint import AsyncCheckpointer, Conflict, Memory, NotLoaded
 
-from ..strategies import examples
+from ..effort import examples
 from .apis import Place
 from .windows import Note, Notes, note, notes, small_pages
 

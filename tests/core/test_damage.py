@@ -28,7 +28,7 @@ from checkpoint.inmemory import InMemoryStore
 from checkpoint.record import Record
 from checkpoint.segment import read
 
-from ..strategies import examples
+from ..effort import examples
 
 KEYS = [SessionKey("default", "alice"), SessionKey("default", "bob"), SessionKey("tenant", "alice")]
 REVISIONS = range(1, 9)

@@ -16,7 +16,8 @@ from checkpoint.diff import DELETE, ITEMS, SET, SPLICE, applied, apply, diff
 from checkpoint.items import ItemList, NewItems, PageRun
 from checkpoint.record import Kind
 
-from ..strategies import DOCUMENTS, edits, examples
+from ..effort import examples
+from ..strategies import DOCUMENTS, edits
 from .lists import VALUES, Pages, edited, encoded, long_lists, new_page, with_lists
 
 

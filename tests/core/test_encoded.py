@@ -22,7 +22,8 @@ from checkpoint.encoded import (
 from checkpoint.fidelity import difference
 from checkpoint.items import ItemList
 
-from ..strategies import DOCUMENTS, examples
+from ..effort import examples
+from ..strategies import DOCUMENTS
 
 SIZES = [0, 1, 15, 16, 17, 65535, 65536, 65537]
 

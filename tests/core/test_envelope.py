@@ -19,7 +19,8 @@ from checkpoint.ids import SessionKey
 from checkpoint.record import Header, Kind, Recent, Record, SchemaId, header_to_map, read_header
 from checkpoint.segment import MAX_PATCHES, RING, Baseline, Tip, read, seal
 
-from ..strategies import DICT_STATES, examples
+from ..effort import examples
+from ..strategies import DICT_STATES
 
 KEY = SessionKey("default", "user-42")
 LIMIT = 1_000_000

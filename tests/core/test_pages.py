@@ -17,7 +17,8 @@ from checkpoint.ids import SessionKey
 from checkpoint.pages import NONCE_SIZE, PageData, open_page, seal_page
 from checkpoint.record import PAGE_ID_SIZE
 
-from ..strategies import DOCUMENTS, examples
+from ..effort import examples
+from ..strategies import DOCUMENTS
 
 KEY = SessionKey("default", "user-42")
 NONCE = b"8 bytes."

@@ -12,7 +12,9 @@ from checkpoint.ids import SessionKey
 from checkpoint.inmemory import InMemoryStore
 from checkpoint.segment import read
 
-from ..strategies import SOAK
+from ..effort import SOAK
+
+pytestmark = pytest.mark.slow
 
 KEY = SessionKey("default", "user-42")
 MOST = 350_000

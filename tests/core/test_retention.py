@@ -25,7 +25,7 @@ from checkpoint.retention import (
     without,
 )
 from checkpoint.store import Head
-from tests.strategies import examples
+from tests.effort import examples
 
 KEY = SessionKey("default", "user-42")
 DAY = dt.timedelta(days=1)

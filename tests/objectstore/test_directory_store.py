@@ -20,6 +20,7 @@ from checkpoint.registry import open_async_store, open_store
 from checkpoint.store import AsyncStore, Store
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
 from checkpoint_objectstore.directory_place import OURS
+from tests.effort import times
 from tests.system.conftest import nursery, warm
 from tests.system.nursery import Nursery
 from tests.system.roles import (
@@ -76,7 +77,7 @@ def bytes_in(place: Path) -> Iterable[bytes]:
 
 class TestDirectory(Unsynced, StoreSuite):
     keeps_times = False
-    examples = 30
+    examples = times(30, soak=30)  # the suite itself takes more in a soak
 
     def open(self, place: Path) -> Store:
         return open_store(f"file://{place}/store")
@@ -85,6 +86,7 @@ class TestDirectory(Unsynced, StoreSuite):
         return bytes_in(place)
 
 
+@pytest.mark.slow
 class TestDirectoryInThreads(Unsynced, AsyncStoreSuite):
     keeps_times = False
     examples = 15

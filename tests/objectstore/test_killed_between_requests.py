@@ -14,6 +14,7 @@ import pytest
 from checkpoint import Retention, segment
 from checkpoint_objectstore.format import Session
 from checkpoint_objectstore.layout import ID
+from tests.effort import some
 from tests.objectstore.ending import (
     Agents,
     Ended,
@@ -180,7 +181,7 @@ def test_whoever_ends_between_two_requests_has_done_all_or_nothing(
         kept.append(kept_in(clean))
     asked = done[1].asked
     seen = set()
-    for at in range(len(asked)):
+    for at in some(range(len(asked))):
         for after in False, True:
             ended, _ = run(at, after=after)
             about = f"{'after' if after else 'before'} {asked[at]}, number {at} of {asked}"

@@ -475,7 +475,9 @@ def test_a_thousand_keys_are_deleted_by_one_request(objects: Objects, proxy: Pro
 # --- real servers --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["moto", "ministack", "seaweedfs"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("moto", marks=pytest.mark.slow), "ministack", "seaweedfs"]
+)
 def test_a_bucket_that_is_not_there_is_no_store(
     name: str, request: pytest.FixtureRequest, make: Make
 ) -> None:

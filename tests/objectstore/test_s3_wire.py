@@ -118,6 +118,7 @@ def test_a_session_that_is_not_there_takes_one_get(cp: Checkpointer[Agent], prox
     assert took(proxy) == [("GET", "head", 404)]
 
 
+@pytest.mark.slow
 def test_many_turns_take_hardly_more_than_a_put_each(
     cp: Checkpointer[Agent], proxy: Proxy, transport: str
 ) -> None:

@@ -17,8 +17,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 import checkpoint
 from checkpoint import Checkpointer, CheckpointError, Conflict, Snapshot
-
-from .soak import steps
+from tests.effort import steps
 
 Document = dict[str, Any]
 
@@ -311,5 +310,5 @@ class ApiModel(RuleBasedStateMachine):
                 assert repr(document) == repr(self._expected[session_id].current())
 
 
-ApiModel.TestCase.settings = steps(examples=40, length=40)
+ApiModel.TestCase.settings = steps(40, length=40)
 test_sessions_on_sqlite_go_as_in_memory = ApiModel.TestCase

@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from checkpoint.inmemory import InMemoryStore
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
 from checkpoint.threads import ThreadedStore
 from checkpoint_sql.sqlite import SqliteStore
+from tests.effort import times
 
 
 def sqlite_in(place: Path) -> SqliteStore:
@@ -33,6 +36,7 @@ class TestInMemory(StoreSuite):
         return InMemoryStore()
 
 
+@pytest.mark.slow
 class TestInMemoryInThreads(AsyncStoreSuite):
     durable = False
 
@@ -41,6 +45,8 @@ class TestInMemoryInThreads(AsyncStoreSuite):
 
 
 class TestSqlite(StoreSuite):
+    examples = times(40, soak=40)  # the suite itself takes more in a soak
+
     def open(self, place: Path) -> SqliteStore:
         return sqlite_in(place)
 
@@ -48,6 +54,7 @@ class TestSqlite(StoreSuite):
         return rows_in(place)
 
 
+@pytest.mark.slow
 class TestSqliteInThreads(AsyncStoreSuite):
     async def open(self, place: Path) -> ThreadedStore:
         return ThreadedStore(sqlite_in(place))

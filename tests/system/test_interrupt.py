@@ -20,14 +20,14 @@ from checkpoint import Checkpointer, SessionNotFound
 from checkpoint.inmemory import InMemoryStore
 from checkpoint.store import Store
 from checkpoint_sql.sqlite import SqliteStore
-from tests.strategies import SOAK
+from tests.effort import times
 
 from .nursery import Nursery
 from .roles import SESSION, saver, saver_that_exits, state_at
 
 Dicts = Checkpointer[dict[str, Any]]
 
-ROUNDS = 300 if SOAK else 30
+ROUNDS = times(30, soak=300)
 
 
 # --- SIGTERM -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import checkpoint
-from tests.strategies import SOAK
+from tests.effort import times
 
 from .nursery import Nursery
 from .roles import SESSION, forking, forking_amid_writes, forking_in_threads, nobody, opener
@@ -19,7 +19,7 @@ from .roles import SESSION, forking, forking_amid_writes, forking_in_threads, no
 OPENERS = 20
 
 
-@pytest.mark.parametrize("round", range(50 if SOAK else 5))
+@pytest.mark.parametrize("round", range(times(5, soak=50)))
 def test_processes_that_open_a_new_store_at_once_all_get_it(
     nursery: Nursery, url: str, round: int
 ) -> None:
