@@ -125,6 +125,7 @@ def same(left: Any, right: Any) -> bool:
 # --- the replay ----------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("history-kept")
 def test_every_turn_is_a_revision_that_holds_all_that_was_said_until_then(replayed: str) -> None:
     with checkpoint.open(replayed, namespace="replay") as cp:
         for number, turns in enumerate(AWKWARD, start=1):

@@ -81,6 +81,7 @@ async def test_an_agent_that_did_nothing_is_not_saved(place: Place, agents: Agen
     assert place.calls == ["read", "read"]
 
 
+@pytest.mark.promise("no-trace")
 async def test_a_turn_that_raises_leaves_no_trace_of_the_agent(agents: Agents) -> None:
     with pytest.raises(ZeroDivisionError):
         async with agents.turn("user-42") as turn:

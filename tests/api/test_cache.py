@@ -202,6 +202,7 @@ async def test_a_change_of_a_result_is_not_in_what_a_replay_returns(cp: Dicts, o
         assert first == ["yes"]
 
 
+@pytest.mark.promise("no-trace")
 async def test_an_aborted_turn_leaves_nothing(place: Place, cp: Dicts) -> None:
     await cp.run(SESSION, count)
     with pytest.raises(ZeroDivisionError):

@@ -99,6 +99,7 @@ def identity(snapshot: Snapshot) -> tuple[Any, ...]:
     return tuple(getattr(snapshot, name) for name in sorted(names))
 
 
+@pytest.mark.promise("history-kept")
 @pytest.mark.parametrize("revision", range(1, 12))
 async def test_one_revision_goes_and_all_others_stay(cp: Dicts, revision: int) -> None:
     states = await begin(cp)

@@ -12,6 +12,8 @@ from checkpoint import AgentState, Memory
 
 from .apis import Place
 
+pytestmark = pytest.mark.promise("cost-of-turn")
+
 SESSION = "user-42"
 TEXT = "some hundred bytes of text " * 4
 

@@ -86,6 +86,7 @@ def pages(store: Store, session_id: str = "user-42") -> int:
 # --- revisions -----------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("history-kept")
 async def test_what_a_rule_does_not_keep_is_removed_by_whole_segments(cp: Dicts) -> None:
     await segments(cp, 4)
     sizes = {snapshot.revision: snapshot.size for snapshot in await cp.history("user-42")}
@@ -144,6 +145,7 @@ async def test_the_rule_given_to_open_counts_unless_another_is_given(place: Plac
     assert [p.revisions async for p in cp.sweep()] == [0]
 
 
+@pytest.mark.promise("history-kept")
 async def test_without_any_rule_every_revision_stays(cp: Dicts) -> None:
     await segments(cp, 3)
     assert (await cp.prune("user-42")).removed == ()
@@ -497,6 +499,7 @@ async def test_a_reader_in_flight_gets_its_state_or_is_told(place: Place) -> Non
     assert (await cp.restore("user-42")).state["n"] == 3
 
 
+@pytest.mark.promise("unclear-resolved")
 @pytest.mark.parametrize("becomes", ["done", "not done", "done late"])
 async def test_a_prune_whose_answer_is_lost_is_found_out(place: Place, becomes: str) -> None:
     cp, store = hooked(place)

@@ -49,6 +49,7 @@ async def test_the_newest_state_comes_back_equal_and_typed(place: Place) -> None
     assert restored.agent is None
 
 
+@pytest.mark.promise("history-kept")
 async def test_every_revision_comes_back_as_it_was(support: Supports) -> None:
     texts = list("abcdef")
     await talk(support, *texts)
@@ -152,6 +153,7 @@ async def test_a_revision_from_before_a_delete_is_not_there_any_more(cp: Dicts) 
 # --- another model -------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("checked-restores")
 async def test_another_schema_is_told_with_both_names(place: Place) -> None:
     class Sales(AgentState, schema="sales", version=1):
         pass
@@ -189,6 +191,7 @@ async def test_another_version_is_told_with_both_and_the_side(
         assert part in str(raised.value)
 
 
+@pytest.mark.promise("checked-restores")
 async def test_a_model_changed_without_a_version_is_told_field_by_field(place: Place) -> None:
     class Before(BaseModel):
         kept: int = 0
@@ -239,6 +242,7 @@ async def test_fields_added_with_defaults_are_no_other_model(place: Place) -> No
     assert (await place.open(After, schema="s").restore("user-42")).state == After(n=2)
 
 
+@pytest.mark.promise("checked-restores")
 async def test_a_value_the_model_refuses_is_told_with_its_path(place: Place) -> None:
     class Loose(BaseModel):
         ages: list[int] = []

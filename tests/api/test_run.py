@@ -125,6 +125,7 @@ async def test_a_conflict_that_the_function_itself_raises_is_not_retried(cp: Dic
     assert calls == [1]
 
 
+@pytest.mark.promise("no-overwrite")
 async def test_many_at_once_all_land_once(place: Place) -> None:
     replicas = [place.open() for _ in range(4)]
 
@@ -257,6 +258,7 @@ async def test_a_result_that_cannot_be_kept_fails_with_its_path_before_a_write(
 # --- what goes wrong in the function -------------------------------------------------------------
 
 
+@pytest.mark.promise("no-trace")
 async def test_what_the_function_raises_is_raised_and_nothing_is_saved(
     place: Place, cp: Dicts
 ) -> None:

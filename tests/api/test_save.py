@@ -87,6 +87,7 @@ async def test_an_unchanged_state_is_not_written_and_gives_the_snapshot_it_is_at
     assert len(await support.history("user-42")) == 1
 
 
+@pytest.mark.promise("same-state")
 async def test_what_would_not_come_back_is_not_saved_and_the_state_can_be_mended(
     place: Place, support: Supports
 ) -> None:
@@ -121,6 +122,7 @@ async def test_a_model_given_to_a_checkpointer_of_dicts_is_told_how_to_open_it(c
 # --- somebody else saved -------------------------------------------------------------------------
 
 
+@pytest.mark.promise("no-overwrite")
 async def test_saving_after_somebody_else_saved_raises_conflict(place: Place) -> None:
     cp, rival = place.open(), place.rival(replica="blue")
     await cp.save("user-42", {"n": 1})
@@ -159,6 +161,7 @@ async def test_after_a_conflict_the_state_stays_stale_and_a_fresh_one_is_saved(
     assert (await cp.restore("user-42")).state == {"n": 2, "mine": True}
 
 
+@pytest.mark.promise("no-overwrite")
 async def test_a_new_state_does_not_replace_a_session(place: Place, support: Supports) -> None:
     await support.save("user-42", Support())
     with pytest.raises(Conflict) as raised:
@@ -283,6 +286,7 @@ async def test_a_snapshot_from_the_history_serves_as_a_parent(cp: Dicts) -> None
     assert (await cp.save("user-42", {"n": 2}, parent=newest)).revision == 2
 
 
+@pytest.mark.promise("no-overwrite")
 async def test_a_stale_parent_raises_conflict(cp: Dicts) -> None:
     first = await cp.save("user-42", {"n": 1})
     await cp.save("user-42", {"n": 2}, parent=first)
@@ -371,6 +375,7 @@ async def test_branches_at_once_all_land(place: Place) -> None:
 # --- overwrite -----------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("history-kept")
 async def test_overwrite_is_logged_and_keeps_the_history(
     place: Place, cp: Dicts, caplog: pytest.LogCaptureFixture
 ) -> None:

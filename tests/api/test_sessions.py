@@ -116,6 +116,7 @@ async def test_a_fork_of_what_is_not_there_raises(support: Supports) -> None:
 # --- rollback ------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("history-kept")
 @pytest.mark.parametrize("revision", [1, "good"])
 async def test_a_rollback_is_a_new_revision_and_history_stays(
     support: Supports, revision: int | str

@@ -12,6 +12,8 @@ from checkpoint import AsyncCheckpointer
 
 from .apis import Place
 
+pytestmark = pytest.mark.promise("cost-of-turn")
+
 Dicts = AsyncCheckpointer[dict[str, Any]]
 Operation = Callable[[Dicts], Awaitable[object]]
 

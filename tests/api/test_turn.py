@@ -132,6 +132,7 @@ async def test_two_sessions_in_turn_at_once_do_not_mix(cp: Dicts) -> None:
 # --- an aborted turn leaves no trace -------------------------------------------------------------
 
 
+@pytest.mark.promise("no-trace")
 async def test_a_turn_that_raises_raises_the_very_exception(cp: Dicts) -> None:
     error = RuntimeError("the model timed out")
     with pytest.raises(RuntimeError) as raised:
@@ -141,6 +142,7 @@ async def test_a_turn_that_raises_raises_the_very_exception(cp: Dicts) -> None:
     assert raised.value is error
 
 
+@pytest.mark.promise("no-trace")
 async def test_a_first_turn_that_raises_saves_nothing(place: Place, support: Supports) -> None:
     with pytest.raises(ZeroDivisionError):
         async with support.turn("user-42") as turn:
@@ -156,6 +158,7 @@ async def test_a_first_turn_that_raises_saves_nothing(place: Place, support: Sup
         assert turn.state == Support()
 
 
+@pytest.mark.promise("no-trace")
 async def test_a_later_turn_that_raises_saves_nothing(place: Place, support: Supports) -> None:
     async with support.turn("user-42") as turn:
         hears(turn.state, "hi")
@@ -176,6 +179,7 @@ async def test_a_later_turn_that_raises_saves_nothing(place: Place, support: Sup
             assert heard(turn.state) == ["hi"]
 
 
+@pytest.mark.promise("no-trace")
 @pytest.mark.parametrize("api", ["async"])
 async def test_a_turn_cancelled_in_its_body_saves_nothing(place: Place, cp: Dicts) -> None:
     inside = asyncio.Event()
@@ -349,6 +353,7 @@ async def test_a_model_without_defaults_asks_for_new(place: Place) -> None:
 # --- somebody else saved -------------------------------------------------------------------------
 
 
+@pytest.mark.promise("no-overwrite")
 async def test_a_turn_that_others_overtook_raises_conflict_and_saves_nothing(place: Place) -> None:
     cp, rival = place.open(), place.rival(replica="blue")
     await cp.save("user-42", {"n": 1})
@@ -368,6 +373,7 @@ async def test_a_turn_that_others_overtook_raises_conflict_and_saves_nothing(pla
     assert len(await cp.history("user-42")) == 2
 
 
+@pytest.mark.promise("no-overwrite")
 async def test_two_first_turns_at_once_make_one_session(place: Place, cp: Dicts) -> None:
     with pytest.raises(Conflict) as raised:
         async with cp.turn("user-42") as turn:

@@ -24,6 +24,8 @@ from .windows import (
     windowed,
 )
 
+pytestmark = pytest.mark.promise("cost-of-turn")
+
 
 def sent(place: Place) -> tuple[int, int]:
     """Bytes of the records, and bytes of the pages, that were written."""

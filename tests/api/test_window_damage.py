@@ -25,6 +25,8 @@ from .windows import (
     windowed,
 )
 
+pytestmark = pytest.mark.promise("checked-restores")
+
 KEY = SessionKey("default", SESSION)
 OTHER = SessionKey("default", "other")
 

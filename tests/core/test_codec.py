@@ -210,6 +210,7 @@ def check_that_it_is_refused_or_a_document(data: bytes) -> None:
     assert same(decode(encode(value)), value)
 
 
+@pytest.mark.promise("data-only")
 @examples(1000)
 @given(st.binary(max_size=60))
 def test_garbage_is_a_document_or_a_decode_error_and_nothing_else(garbage: bytes) -> None:
@@ -219,6 +220,7 @@ def test_garbage_is_a_document_or_a_decode_error_and_nothing_else(garbage: bytes
         check_that_it_is_refused_or_a_document(garbage[:size])
 
 
+@pytest.mark.promise("data-only")
 @examples(500)
 @given(st.sampled_from(range(1, 11)), DOCUMENTS)
 def test_an_extension_of_any_payload_is_a_value_or_a_decode_error(code: int, inner: Any) -> None:
@@ -235,6 +237,7 @@ def test_a_document_cut_short_is_a_decode_error(document: object, data: st.DataO
         decode(encoded[: data.draw(st.integers(0, len(encoded) - 1))])
 
 
+@pytest.mark.promise("data-only")
 @pytest.mark.parametrize("code", [0, 11, 127, 128, 254])
 def test_an_unknown_extension_is_a_decode_error(code: int) -> None:
     with pytest.raises(DecodeError):

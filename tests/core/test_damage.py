@@ -30,6 +30,8 @@ from checkpoint.segment import read
 
 from ..effort import examples
 
+pytestmark = pytest.mark.promise("checked-restores")
+
 KEYS = [SessionKey("default", "alice"), SessionKey("default", "bob"), SessionKey("tenant", "alice")]
 REVISIONS = range(1, 9)
 Place = tuple[SessionKey, int]

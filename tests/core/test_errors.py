@@ -98,6 +98,7 @@ def test_an_error_comes_back_from_a_pickle_whole(name: str) -> None:
         assert {name: getattr(other, name) for name in WHERE} == WHERE
 
 
+@pytest.mark.promise("checked-restores")
 @pytest.mark.parametrize("name", BUILTINS)
 def test_an_error_names_session_namespace_revision_and_path(name: str) -> None:
     told = "session 'user-42', namespace 'tenant', revision 7, at memory[17].role: do this"
@@ -121,6 +122,7 @@ def test_errors_tell_what_is_theirs_alone() -> None:
     assert changed.changes == ("memory[].text: str was removed",)
 
 
+@pytest.mark.promise("not-absent")
 def test_an_error_of_a_store_is_not_taken_for_absence() -> None:
     for name in BUILTINS:
         if issubclass(error_named(name), StoreError):

@@ -64,11 +64,13 @@ OURS = [
 ]
 
 
+@pytest.mark.promise("secrets-hidden")
 @pytest.mark.parametrize("url", SHOWN)
 def test_a_url_is_shown_without_its_secrets(url: str) -> None:
     assert redact(url) == SHOWN[url]
 
 
+@pytest.mark.promise("secrets-hidden")
 @pytest.mark.parametrize("url", HIDDEN)
 def test_a_secret_is_hidden_wherever_it_stands(url: str) -> None:
     assert "hunter2" not in redact(url)
@@ -77,6 +79,7 @@ def test_a_secret_is_hidden_wherever_it_stands(url: str) -> None:
 _odd = st.text("@/?#:&;=% aé'\"\\", max_size=3)
 
 
+@pytest.mark.promise("secrets-hidden")
 @examples(300)
 @given(_odd, _odd, st.sampled_from(["", "app", "a b"]), st.sampled_from(["/x", "", "?x=1", "#x"]))
 def test_a_password_of_any_characters_is_hidden(
@@ -89,6 +92,7 @@ def opened_async(url: str, **options: Any) -> object:
     return checkpoint.open_async(url, **options)
 
 
+@pytest.mark.promise("secrets-hidden")
 @pytest.mark.parametrize("open_", [checkpoint.open, opened_async, checkpoint.preload])
 def test_an_error_about_a_url_does_not_tell_its_secrets(
     open_: Callable[[str], object], caplog: pytest.LogCaptureFixture
@@ -103,6 +107,7 @@ def test_an_error_about_a_url_does_not_tell_its_secrets(
             assert "hunter2" not in caplog.text
 
 
+@pytest.mark.promise("secrets-hidden")
 def test_a_checkpointer_shows_its_store_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, lambda _: InMemoryStore())
     url = "strange://app:hunter2@db/agents?token=hunter2"

@@ -62,6 +62,8 @@ from ..effort import examples
 from ..strategies import DATETIMES, DICT_STATES, INTEGERS, edits
 from .sameness import same
 
+pytestmark = pytest.mark.promise("same-state")
+
 BERLIN = ZoneInfo("Europe/Berlin")
 T = TypeVar("T")
 

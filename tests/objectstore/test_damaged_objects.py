@@ -20,6 +20,8 @@ from checkpoint_objectstore.format import Session, unpack_session
 from checkpoint_objectstore.layout import folder_of
 from tests.objectstore.ending import Agents, Notes, World, told
 
+pytestmark = pytest.mark.promise("checked-restores")
+
 A, B = SessionKey("default", "a"), SessionKey("default", "b")
 HEAD = folder_of(A).head
 

@@ -21,6 +21,8 @@ from tests.effort import SOAK, times
 from tests.proxy import DUPLICATE, LOSE_REPLY, LOSE_REQUEST, RESET, Fault, Proxy, Request, answer
 from tests.servers import S3Server
 
+pytestmark = pytest.mark.promise("never-lost")
+
 WRITERS = 8
 SESSIONS = 20 if SOAK else 4
 OPERATIONS = times(160, soak=20_000)

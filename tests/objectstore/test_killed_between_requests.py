@@ -25,6 +25,8 @@ from tests.objectstore.ending import (
     told,
 )
 
+pytestmark = pytest.mark.promise("never-lost")
+
 LONG = "long " + "x" * 300  # its name is a hash
 ITEMS = [f"{number} {'.' * 10_000}" for number in range(60)]  # some pages of them
 

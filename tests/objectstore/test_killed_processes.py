@@ -17,6 +17,8 @@ from tests.effort import SOAK, some
 from tests.proxy import LOSE_REPLY, LOSE_REQUEST, Fault, Proxy, Request
 from tests.servers import S3_ENVIRONMENT, S3Server
 
+pytestmark = pytest.mark.promise("never-lost")
+
 # Small pages and short segments, so that few turns have what many would.
 SMALL = """
 from checkpoint import paginate, segment

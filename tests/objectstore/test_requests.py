@@ -11,6 +11,8 @@ from checkpoint import AgentState, Checkpointer, Memory, Retention
 from checkpoint_objectstore._sync.store import ObjectStore
 from tests.objectstore.in_memory import InMemoryObjects
 
+pytestmark = pytest.mark.promise("cost-of-turn")
+
 
 class Agent(AgentState, schema="agent", version=1):
     memory: Memory[str] = Memory()

@@ -198,6 +198,7 @@ def test_a_bucket_in_another_region_is_told(objects: Objects, proxy: Proxy, told
         assert "region" in said
 
 
+@pytest.mark.promise("not-absent")
 @pytest.mark.parametrize("fault", [LOSE_REQUEST, LOSE_REPLY, RESET], ids=["lost", "mute", "reset"])
 def test_no_answer_is_an_outage(objects: Objects, proxy: Proxy, bucket: str, fault: Fault) -> None:
     proxy.decide = always(fault)
@@ -276,6 +277,7 @@ def test_a_condition_that_does_not_hold_takes_one_request(
     assert objects.replace("a", b"2", '"x"') is None
 
 
+@pytest.mark.promise("not-absent")
 def test_only_a_missing_object_is_absent(objects: Objects, proxy: Proxy) -> None:
     """And never where a condition for its absence is refused."""
     proxy.decide = always(answer(404, "NoSuchKey"))
@@ -319,6 +321,7 @@ def test_a_write_that_was_not_done_is_done_when_sent_again(
     assert objects.get("a") == Object(b"1", tag)
 
 
+@pytest.mark.promise("unclear-resolved")
 @pytest.mark.parametrize(
     "refusal",
     [answer(403, "ExpiredToken"), answer(404, "NoSuchKey"), answer(404, "NoSuchBucket")],
@@ -364,6 +367,7 @@ def test_a_server_that_knows_no_conditions_is_unsafe(
     assert type(raised.value) is not StoreUnsafe
 
 
+@pytest.mark.promise("no-overwrite")
 def test_a_server_that_ignores_conditions_gets_no_session(ministack: S3Server) -> None:
     client = ministack.client()
     bucket = ministack.new_bucket()

@@ -24,6 +24,7 @@ def run(seed: int, **given: object) -> Report:
     return report
 
 
+@pytest.mark.promise("never-lost")
 @pytest.mark.parametrize("chunk", CHUNKS)
 def test_whatever_goes_wrong_between_two_requests_no_promise_is_broken(chunk: int) -> None:
     requests, kinds = 0, Counter[str]()
@@ -74,6 +75,7 @@ class Resending(ObjectsLink):
             return await super().replace(key, data, tag)
 
 
+@pytest.mark.promise("unclear-resolved")
 def test_a_driver_that_takes_its_own_first_try_for_another_writer_breaks_no_promise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -31,6 +31,7 @@ def run(seed: int, **given: object) -> Report:
 # --- many seeds ----------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("never-lost")
 @pytest.mark.parametrize("chunk", CHUNKS)
 def test_whatever_goes_wrong_no_promise_is_broken(chunk: int) -> None:
     requests, kinds = 0, Counter[str]()

@@ -12,6 +12,8 @@ import pytest
 import checkpoint
 from checkpoint import Checkpointer, Damaged
 
+pytestmark = pytest.mark.promise("not-absent")
+
 CALLS: dict[str, Callable[[Checkpointer[Any]], object]] = {
     "restore": lambda cp: cp.restore("user-42"),
     "turn": lambda cp: cp.turn("user-42").__enter__(),

@@ -9,11 +9,15 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 import checkpoint
 from tests.effort import times
 
 from .nursery import Nursery
 from .roles import SESSION, saver, state_at
+
+pytestmark = pytest.mark.promise("never-lost")
 
 ROUNDS = times(200, soak=2000)
 A_NEW_FILE_EVERY = 8  # rounds

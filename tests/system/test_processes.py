@@ -52,6 +52,7 @@ def test_a_store_that_was_used_goes_on_in_forked_children_and_in_the_parent(
     assert child.wait() == 0
 
 
+@pytest.mark.promise("never-lost")
 def test_a_fork_amid_the_writes_of_threads_loses_none(nursery: Nursery, url: str) -> None:
     child = nursery.start(forking_amid_writes, url=url, children=6)
     assert child.hear() == [[0] * 6, True]
@@ -128,6 +129,7 @@ def refused(told: list[list[str]], times: int, path: str) -> None:
         assert path in sentence
 
 
+@pytest.mark.promise("not-absent")
 def test_a_file_that_may_not_be_read_is_an_outage_and_no_absence(
     nursery: Nursery, shared: Path
 ) -> None:

@@ -23,6 +23,8 @@ from tests.effort import case, some
 
 from .roles import SESSION
 
+pytestmark = pytest.mark.promise("secrets-hidden")
+
 # Each is given to people in the wild, who do not quote what a URL would have them quote.
 PASSWORDS = [
     "hunter2",
