@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = checkpoint backends/checkpoint_objectstore backends/checkpoint_sql tools tests examples benchmarks conftest.py
 
-.PHONY: demo test test-all soak faults gigabyte bench generate lint types dist clean
+.PHONY: demo test test-all soak faults gigabyte bench generate lint types dist pythons clean
 
 demo: $(VENV)/all.installed
 	$(BIN)/checkpoint demo
@@ -57,12 +57,16 @@ types: $(VENV)/dev.installed
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/pyright
 
-# The wheel's names, and the tests against the installed sdist with the source removed.
+# The wheel: its contents, its types as users get them, and the tests against it.
 dist: $(VENV)/dev.installed
 	$(BIN)/python tools/check_dist.py
 
+# The same on every supported Python that is found here, with coverage; it says which are not found.
+pythons: $(VENV)/dev.installed
+	$(BIN)/python tools/check_dist.py --pythons $(OPTIONS)
+
 clean:
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/made: Makefile
 	@$(PYTHON) -c 'import sys; sys.exit("agent-checkpoint needs Python 3.11 or newer; run make PYTHON=…" if sys.version_info < (3, 11) else 0)'

@@ -185,8 +185,8 @@ def bytes_of(file: Path) -> dict[str, int]:
     parts = {"file": total}
     for is_base, count, heads, bodies in rows:
         kind = "base" if is_base else "patch"
-        parts |= {f"{kind} records": count, f"{kind} heads": heads, f"{kind} bodies": bodies}
-    stored = sum(size for name, size in parts.items() if name.endswith(("heads", "bodies")))
+        parts |= {f"{kind} records": count, f"{kind} headers": heads, f"{kind} bodies": bodies}
+    stored = sum(size for name, size in parts.items() if name.endswith(("headers", "bodies")))
     return parts | {"added by SQLite": total - stored}
 
 

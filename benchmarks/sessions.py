@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 import checkpoint
 from checkpoint import AgentState, Checkpointer, Memory
-from checkpoint.ids import SessionKey
-from checkpoint.registry import open_store
+from checkpoint._ids import SessionKey
+from checkpoint._stores.registry import open_store
 from checkpoint.store import Commit, Page, Segment, Store
 
 WINDOW = 50
@@ -76,16 +76,18 @@ class Counting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
         """Count the records sent."""
-        segment = self._store.read(key, revision, since)
+        segment = self._store.read(key, revision, since=since)
         for record in segment.records if segment else ():
-            self.read_bytes += len(record.head) + len(record.body)
+            self.read_bytes += len(record.header) + len(record.body)
         return segment
 
     def commit(self, key: SessionKey, commit: Commit) -> bool:
         """Count the record written."""
-        self.written_bytes += len(commit.record.head) + len(commit.record.body)
+        self.written_bytes += len(commit.record.header) + len(commit.record.body)
         return self._store.commit(key, commit)
 
     def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:

@@ -1,4 +1,4 @@
-"""agent-checkpoint: the whole state of an AI agent, saved around each turn, restored anywhere.
+"""agent-checkpoint saves the whole state of an AI agent after each turn, to restore it anywhere.
 
 >>> import checkpoint
 >>> cp = checkpoint.open("memory://")
@@ -10,14 +10,32 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
+
+from checkpoint._moved import MovedFinder
 
 if TYPE_CHECKING:
     from checkpoint._async.checkpointer import AsyncCheckpointer as AsyncCheckpointer
     from checkpoint._async.turn import AsyncTurn as AsyncTurn
+    from checkpoint._document.changes import Change as Change
+    from checkpoint._opening import open as open
+    from checkpoint._opening import open_async as open_async
+    from checkpoint._opening import preload as preload
+    from checkpoint._records.header import SchemaId as SchemaId
+    from checkpoint._records.header import Writer as Writer
+    from checkpoint._records.retention import Pruned as Pruned
+    from checkpoint._records.retention import Retention as Retention
+    from checkpoint._runtime.adapter import Adapter as Adapter
+    from checkpoint._runtime.adapter import AsyncAdapter as AsyncAdapter
+    from checkpoint._runtime.problems import Problem as Problem
+    from checkpoint._runtime.snapshot import Restored as Restored
+    from checkpoint._runtime.snapshot import SessionInfo as SessionInfo
+    from checkpoint._runtime.snapshot import Snapshot as Snapshot
+    from checkpoint._state.agent_state import AgentState as AgentState
+    from checkpoint._state.memory import Memory as Memory
     from checkpoint._sync.checkpointer import Checkpointer as Checkpointer
     from checkpoint._sync.turn import Turn as Turn
-    from checkpoint.changes import Change as Change
     from checkpoint.errors import CheckpointError as CheckpointError
     from checkpoint.errors import Conflict as Conflict
     from checkpoint.errors import Damaged as Damaged
@@ -45,24 +63,11 @@ if TYPE_CHECKING:
     from checkpoint.errors import StoreUnsafe as StoreUnsafe
     from checkpoint.errors import UnknownStore as UnknownStore
     from checkpoint.errors import UnsupportedFormat as UnsupportedFormat
-    from checkpoint.memory import Memory as Memory
-    from checkpoint.opening import open as open
-    from checkpoint.opening import open_async as open_async
-    from checkpoint.opening import preload as preload
-    from checkpoint.problems import Problem as Problem
-    from checkpoint.record import SchemaId as SchemaId
-    from checkpoint.record import Writer as Writer
-    from checkpoint.retention import Pruned as Pruned
-    from checkpoint.retention import Retention as Retention
-    from checkpoint.snapshot import Restored as Restored
-    from checkpoint.snapshot import SessionInfo as SessionInfo
-    from checkpoint.snapshot import Snapshot as Snapshot
-    from checkpoint.state import AgentState as AgentState
 
-# Public names by the module they are in. They are imported when first used, so that `import
-# checkpoint` costs nothing: a cold start pays only for what it touches.
+# Public names by their module. They are imported when first used, so that `import checkpoint` is
+# cheap and a cold start loads only the modules it needs.
 _HOME = {
-    "changes": "Change",
+    "_document.changes": "Change",
     "errors": (
         "CheckpointError Conflict Damaged InvalidId InvalidOption InvalidState NotAStore "
         "NotLoaded NotSerializable RevisionNotFound RevisionPruned SaveUnclear SchemaChanged "
@@ -70,13 +75,14 @@ _HOME = {
         "StoreFull StoreReadOnly StoreTooNew StoreUnavailable StoreUnsafe UnknownStore "
         "UnsupportedFormat"
     ),
-    "memory": "Memory",
-    "opening": "open open_async preload",
-    "problems": "Problem",
-    "record": "SchemaId Writer",
-    "retention": "Pruned Retention",
-    "snapshot": "Restored SessionInfo Snapshot",
-    "state": "AgentState",
+    "_state.memory": "Memory",
+    "_opening": "open open_async preload",
+    "_runtime.adapter": "Adapter AsyncAdapter",
+    "_runtime.problems": "Problem",
+    "_records.header": "SchemaId Writer",
+    "_records.retention": "Pruned Retention",
+    "_runtime.snapshot": "Restored SessionInfo Snapshot",
+    "_state.agent_state": "AgentState",
     "_async.checkpointer": "AsyncCheckpointer",
     "_async.turn": "AsyncTurn",
     "_sync.checkpointer": "Checkpointer",
@@ -86,6 +92,9 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.
 
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605
 __version__ = "0.1.0"
+
+
+sys.meta_path.append(MovedFinder)
 
 
 def __getattr__(name: str) -> object:

@@ -1,23 +1,26 @@
-"""Every error this library raises on purpose.
+"""The exceptions of this library.
 
-All derive from :class:`CheckpointError`; each is also the builtin that fits it best, so ``except
-LookupError`` works where a caller does not want to know this library. They pickle, they carry the
-session, revision and path they are about, and their sentence says what to do next. None ever holds
-the password of a store URL.
+All derive from :class:`CheckpointError`, and each from the builtin exception that fits it best, so
+``except LookupError`` works in code that does not know this library. They can be pickled. They
+carry the session, revision and path they concern, and the message says what to do next. It never
+contains the password of a store URL.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from checkpoint._ids import SessionKey
 
 
 class CheckpointError(Exception):
-    """Root of all errors of this library.
+    """Base class of all errors of this library.
 
     Attributes:
-        session_id: the session it is about, or None.
+        session_id: the session concerned, or None.
         namespace: the namespace of that session, or None.
-        revision: the revision it is about, or None.
+        revision: the revision concerned, or None.
         path: the place in the state, such as ``memory[17].role``, or None.
     """
 
@@ -35,6 +38,21 @@ class CheckpointError(Exception):
         self.namespace = namespace
         self.revision = revision
         self.path = path
+
+    def at(self, key: SessionKey, revision: int | None = None, *, path: str | None = None) -> Self:
+        """Add the place of the error, and return the error itself.
+
+        A revision or path that is not given stays the same.
+
+        Example:
+            >>> from checkpoint._ids import SessionKey
+            >>> str(Damaged("the digest does not match").at(SessionKey("default", "user-42"), 7))
+            "session 'user-42', revision 7: the digest does not match"
+        """
+        self.namespace, self.session_id = key
+        self.revision = self.revision if revision is None else revision
+        self.path = path or self.path
+        return self
 
     def __str__(self) -> str:
         where = []
@@ -54,55 +72,56 @@ class CheckpointError(Exception):
 
 
 class InvalidId(CheckpointError, ValueError):
-    """A session id, namespace, label or turn id that no store could keep as it is."""
+    """A session id, namespace, label or turn id is not valid."""
 
 
 class InvalidOption(CheckpointError, ValueError):
-    """An argument or a parameter of a store URL that has no meaning here."""
+    """An argument, or a part of a store URL, is not valid."""
 
 
 class UnknownStore(CheckpointError, ValueError):
-    """A store URL whose scheme no installed driver serves."""
+    """No driver is installed for the scheme of a store URL."""
 
 
 class NotSerializable(CheckpointError, TypeError):
-    """A value that would not come back as it is; raised before anything is written."""
+    """A value would not be restored unchanged; nothing was written."""
 
 
 class NotLoaded(CheckpointError, RuntimeError):
-    """An item of a memory restored with ``window=`` was touched, in asynchronous code, before it
-    was loaded with ``await memory.load(start, stop)``.
+    """Asynchronous code used an item that was not loaded; call ``await memory.load(start, stop)``.
+
+    This applies to the older items of a memory restored with ``window=``.
     """
 
 
 class StateTooLarge(CheckpointError, ValueError):
-    """A state, or a stored snapshot, larger than the limit given to ``open``."""
+    """A state or a stored revision is larger than the ``max_bytes`` given to ``open``."""
 
 
 # --- absence -----------------------------------------------------------------------------------
 
 
 class SessionNotFound(CheckpointError, LookupError):
-    """The store answered, and there is no such session (or it was deleted)."""
+    """The session does not exist, or was deleted; never raised if the store did not answer."""
 
 
 class RevisionNotFound(CheckpointError, LookupError):
-    """The session exists and has no such revision or label."""
+    """The session exists, but has no such revision or label."""
 
 
 class RevisionPruned(RevisionNotFound):
-    """The revision existed and was removed since."""
+    """The revision existed, but was removed."""
 
 
 # --- two writers -------------------------------------------------------------------------------
 
 
 class Conflict(CheckpointError, RuntimeError):
-    """Somebody else saved this session first; nothing was written.
+    """Another writer saved this session first; nothing was written.
 
     Attributes:
-        parent_revision: the revision this state came from (None: it came from none).
-        current_revision: the revision the session is at now (None: there is no session any more).
+        parent_revision: the revision that the state is based on, or None.
+        current_revision: the newest revision; None if the session does not exist.
         writer: who saved ``current_revision``, as ``host:pid`` or ``host:pid (name)``.
     """
 
@@ -122,9 +141,9 @@ class Conflict(CheckpointError, RuntimeError):
 
 
 class SaveUnclear(CheckpointError, ConnectionError):
-    """The store stopped answering in the middle of a save: it is saved or it is not.
+    """The store stopped answering during a save, which may or may not have succeeded.
 
-    The state remembers the write. The next ``save`` of it finds out, and never applies it twice.
+    The state remembers the write: saving it again finds out, and never writes it twice.
     """
 
 
@@ -132,19 +151,19 @@ class SaveUnclear(CheckpointError, ConnectionError):
 
 
 class Damaged(CheckpointError, ValueError):
-    """Stored bytes that are not what was written: flipped, cut short, or moved from elsewhere."""
+    """Stored bytes are not those that were written: changed, truncated or moved from elsewhere."""
 
 
 class UnsupportedFormat(CheckpointError, ValueError):
-    """Stored bytes of a newer format than this version of the library reads."""
+    """Stored bytes have a newer format than this version of the library can read."""
 
 
 class SchemaMismatch(CheckpointError, TypeError):
-    """The session was saved with another schema than the one it is restored with."""
+    """The session was saved with another schema."""
 
 
 class SchemaChanged(SchemaMismatch):
-    """The model changed in a way old data does not fit, and its version did not.
+    """The model no longer fits stored data, but its version is the same.
 
     Attributes:
         changes: one line for each field that was added, removed or changed.
@@ -162,38 +181,38 @@ class SchemaChanged(SchemaMismatch):
 
 
 class InvalidState(CheckpointError, ValueError):
-    """A stored document that the model's own validation refuses."""
+    """The model's own validation rejected a stored document."""
 
 
 # --- the store itself --------------------------------------------------------------------------
 
 
 class StoreError(CheckpointError, OSError):
-    """The store could not do what was asked. Never means that a session is absent."""
+    """The store failed. It never means that a session does not exist."""
 
 
 class StoreUnavailable(StoreError):
-    """The store did not answer, or answered with a failure; a write may have happened."""
+    """The store did not answer, or reported a failure; a write may have happened."""
 
 
 class StoreBusy(StoreError):
-    """Others held the store's lock for longer than the timeout; nothing was written."""
+    """The store was locked by others for longer than the timeout; nothing was written."""
 
 
 class StoreFull(StoreError):
-    """No space left where the store keeps its data; nothing was written."""
+    """The store has no space left; nothing was written."""
 
 
 class StoreReadOnly(StoreError):
-    """The store can be read and not written; nothing was written."""
+    """The store is read-only; nothing was written."""
 
 
 class StoreDenied(StoreError):
-    """The store refused these credentials, or what they ask for; nothing was written."""
+    """The store rejected the credentials, or they lack a permission; nothing was written."""
 
 
 class StoreUnsafe(StoreError):
-    """The store does not keep what saves rest on (locks, conditions); nothing was written."""
+    """The store does not honour the locks or conditions that saves need; nothing was written."""
 
 
 class StoreClosed(StoreError):
@@ -201,8 +220,8 @@ class StoreClosed(StoreError):
 
 
 class NotAStore(StoreError):
-    """What the URL names holds something else than sessions of this library."""
+    """The URL names something other than a store of this library."""
 
 
 class StoreTooNew(StoreError):
-    """The layout of the store is newer than this version of the library."""
+    """The store has a newer layout than this version of the library can read."""

@@ -1,30 +1,69 @@
-"""What a store is: a few methods that speak of records and pages, never of models.
+"""The store interface: a few methods that handle records and pages, never models.
 
-Anybody can write one: implement :class:`Store` (or :class:`AsyncStore`, the same with ``await``),
-and register a function that opens it under the entry-point group ``checkpoint.stores``, by the
-scheme of its URLs. A blocking store is enough: :class:`checkpoint.threads.ThreadedStore` makes it
-an asynchronous one. :mod:`checkpoint.testing` has the suite that every store must pass.
+To write a store, implement :class:`Store` (or :class:`AsyncStore`, the same with ``await``), and
+register a function that opens it under the entry-point group ``checkpoint.stores``, by the scheme
+of its URLs. A blocking store is enough: :class:`ThreadedStore` makes it asynchronous.
+:class:`InMemoryStore` is the reference implementation. :mod:`checkpoint.testing` has the test suite
+that every store must pass. Everything that a store needs can be imported from this module.
 
-Notes to implementers:
+Notes for implementers:
 
 * ``commit`` and ``prune`` are each one atomic step. Compare the ``write_id`` and the ``epoch`` of
-  the head, never a revision number: a deleted and re-created session has the same numbers.
-* Return ``False`` only when the guard did not hold. When it is not known whether the write
-  happened, raise ``StoreUnavailable``: the caller reads the head and finds out. When it certainly
-  did not, raise another ``StoreError``.
-* Absence is an answer (None, or empty); not getting an answer is an error.
-* Ids are compared byte by byte and may hold any character but control characters.
+  the head, never a revision number: a session deleted and created again may have the same ones.
+* Return ``False`` only if the guard did not hold. If the write may or may not have happened, raise
+  ``StoreUnavailable``: the caller reads the head and finds out. If it certainly did not happen,
+  raise another ``StoreError``.
+* Absence is an answer (None, or empty); the lack of an answer is an error.
+* Ids are compared byte by byte, and may contain any character except control characters.
 * Pages need no atomicity: they are written before the commit that names them, never changed, and
-  removed only when no head can name them any more. They may be there without a session.
+  removed only when no head can name them any more. Pages may exist without a session.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-from checkpoint.ids import SessionKey
-from checkpoint.record import Record
+from checkpoint._ids import SessionKey
+
+if TYPE_CHECKING:
+    from checkpoint._stores.inmemory import InMemoryStore
+    from checkpoint._stores.registry import open_store
+    from checkpoint._stores.threads import ThreadedStore
+
+__all__ = [
+    "PIN",
+    "AsyncStore",
+    "Attachment",
+    "Commit",
+    "Head",
+    "InMemoryStore",
+    "Page",
+    "PageInfo",
+    "Pruning",
+    "Record",
+    "Rewriting",
+    "Segment",
+    "SessionKey",
+    "Store",
+    "ThreadedStore",
+    "open_store",
+]
+_ELSEWHERE = {"InMemoryStore": "inmemory", "ThreadedStore": "threads", "open_store": "registry"}
+
+
+class Record(NamedTuple):
+    """One stored record, in two parts, so that history can read the header alone.
+
+    Attributes:
+        revision: the revision it stores.
+        header: the metadata; can be read without the body.
+        body: the stored body and the digest.
+    """
+
+    revision: int
+    header: bytes
+    body: bytes
 
 
 class Head(NamedTuple):
@@ -32,12 +71,12 @@ class Head(NamedTuple):
 
     Attributes:
         revision: its number.
-        write_id: of the write that made it; what the next commit is guarded by.
-        base: the revision with which its segment begins.
+        write_id: id of the write that made it; guards the next commit.
+        base: the first revision of its segment.
         saved_at: microseconds since 1970, by the writer's clock.
-        deleted: it is a tombstone.
-        epoch: moved by one with everything that is taken out of the session, so that a writer who
-            read it before is refused.
+        deleted: whether it is a tombstone.
+        epoch: increases by one with each removal from the session, so that a writer who read the
+            head before is refused.
     """
 
     revision: int
@@ -49,7 +88,7 @@ class Head(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """The head, and the records from a base up to the revision asked for (none if it is gone)."""
+    """The head, and the records from a base to the requested revision (none if it is gone)."""
 
     head: Head
     records: tuple[Record, ...]
@@ -59,8 +98,8 @@ class Commit(NamedTuple):
     """One save: a record, and the head that names it.
 
     Attributes:
-        parent: the ``write_id`` that the session's head must have; None: there must be no head.
-        head: the head afterwards. The head before must have the same ``epoch``.
+        parent: the ``write_id`` that the session's head must have; None if there must be no head.
+        head: the new head. The current head must have the same ``epoch``.
         record: the record to add.
     """
 
@@ -70,13 +109,14 @@ class Commit(NamedTuple):
 
 
 class Pruning(NamedTuple):
-    """Revisions to take out of a session, in a step that moves its epoch.
+    """A removal of revisions from a session, which moves its epoch.
 
     Attributes:
-        guard: the head as it must be: its ``write_id`` and ``epoch`` are compared.
-        head: the head afterwards: its epoch is one more, its ``base`` may be another.
-        remove: ranges of revisions, first and last, whose records go.
-        records: records written then, each with the revision its segment begins with.
+        guard: the expected head; its ``write_id`` and ``epoch`` are compared.
+        head: the new head; its epoch is one higher, and its ``base`` may differ.
+        remove: ranges of revisions to remove, each as first and last.
+        records: records to write in the same step, each with the first revision of its segment;
+            none for a store that is not :class:`Rewriting`.
     """
 
     guard: Head
@@ -89,7 +129,7 @@ class Page(NamedTuple):
     """An immutable part of a document, stored once and named by bases.
 
     Attributes:
-        id: 24 bytes, never used again for another page.
+        id: 24 bytes, never reused for another page.
         data: its bytes.
         stored_at: microseconds since 1970, by the writer's clock.
     """
@@ -102,7 +142,7 @@ class Page(NamedTuple):
 class PageInfo(NamedTuple):
     """A page in a listing: its id, ``stored_at``, and size in bytes.
 
-    A store that notes such times itself may tell its own.
+    A store that records such times itself may return its own.
     """
 
     id: bytes
@@ -111,14 +151,14 @@ class PageInfo(NamedTuple):
 
 
 PIN = "pin/"
-"""How the names of attachments begin that a tombstone leaves in place."""
+"""Prefix of the names of attachments that a tombstone keeps."""
 
 
 class Attachment(NamedTuple):
     """A small side record of a session, written without touching its head.
 
     Attributes:
-        revision: the revision it is tied to; 0 for the session as a whole.
+        revision: the revision it belongs to; 0 for the whole session.
         name: unique for that revision.
         data: its bytes.
     """
@@ -129,34 +169,36 @@ class Attachment(NamedTuple):
 
 
 class Store(Protocol):
-    """Where sessions are kept. Safe to use from several threads at once."""
+    """The interface of a store. Implementations must be safe to share between threads."""
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        """The head and the segment of ``revision`` (of the head, if None), in one moment's view.
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        """Return the head and the segment of ``revision`` (of the head if None), consistently.
 
         Args:
-            since: the caller has the records up to this revision: only those after it are sent.
+            since: the caller has the records up to this revision; return only those after it.
 
-        Returns None when the session never existed; a deleted one has a tombstone.
+        Returns None if the session never existed; a deleted session has a tombstone.
         """
 
     def commit(self, key: SessionKey, commit: Commit) -> bool:
-        """Write a record and move the head, if the guard holds; all or nothing.
+        """Write a record and move the head if the guard holds; all or nothing.
 
         A head that is ``deleted`` removes all older records in the same step, and all attachments
-        but those whose name begins with ``PIN``.
+        except those whose name begins with ``PIN``.
         """
 
     def prune(self, key: SessionKey, pruning: Pruning) -> bool:
-        """Take revisions out of a session, if the guard holds; all or nothing.
+        """Remove revisions from a session if the guard holds; all or nothing.
 
-        Attachments of the revisions removed go with them.
+        Attachments of the removed revisions are removed too.
         """
 
-    def heads(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+    def headers(
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        """Records without their bodies, newest first, and the size of each whole record in bytes.
+        """List records without their bodies, newest first, and the whole size of each in bytes.
 
         Args:
             before: only revisions below this one; None for all.
@@ -164,61 +206,74 @@ class Store(Protocol):
         """
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
-        """Sessions whose id begins with ``prefix``, in byte order of their ids.
+        """List the sessions whose id begins with ``prefix``, in byte order of their ids.
 
         Args:
             after: only ids greater than this one; None for all.
-            deleted: also those that were deleted, and, with ``Head(0, b"", 0, 0, True)``, those of
-                which there are only pages.
+            deleted: include deleted sessions and, with ``Head(0, b"", 0, 0, True)``, those that
+                have only pages.
         """
 
     def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
-        """Write pages. They are durable when this returns, and none is changed ever after."""
+        """Write pages. They are durable when this returns, and never changed afterwards."""
 
     def pages(self, key: SessionKey, ids: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The bytes of those pages that are there."""
+        """Return the data of those pages that exist, by id."""
 
     def list_pages(self, key: SessionKey) -> list[PageInfo]:
-        """All pages of a session, in byte order of their ids."""
+        """List all pages of a session, in byte order of their ids."""
 
     def drop_pages(self, key: SessionKey, ids: Sequence[bytes]) -> None:
-        """Remove pages; those that are not there are no error."""
+        """Remove pages; missing ones are ignored."""
 
     def attach(self, key: SessionKey, attachment: Attachment) -> None:
         """Write an attachment, replacing one of the same revision and name.
 
-        Does nothing when the session is not there. Its revision is 0, or there, or yet to come.
+        Does nothing if the session does not exist. Its revision may be 0, or not exist yet.
         """
 
     def detach(self, key: SessionKey, revision: int, name: str) -> bool:
-        """Remove an attachment; whether it was there."""
+        """Remove an attachment, and return whether it existed."""
 
     def attachments(self, key: SessionKey) -> list[Attachment]:
-        """All attachments of a session, by revision and name."""
+        """List all attachments of a session, by revision and name."""
 
     def close(self) -> None:
-        """Release connections. Later calls raise ``StoreClosed``."""
+        """Close connections. Later calls raise ``StoreClosed``."""
+
+
+@runtime_checkable
+class Rewriting(Protocol):
+    """An optional ability of a store: ``prune`` also writes the records of a pruning.
+
+    ``delete_revision`` needs it for a revision that others follow in its segment.
+
+    Attributes:
+        rewrites: whether the store has this ability.
+    """
+
+    rewrites: bool
 
 
 class AsyncStore(Protocol):
-    """:class:`Store`, with ``await``. A cancelled ``commit`` is wholly done or wholly not."""
+    """:class:`Store` with ``await``. A cancelled ``commit`` is done completely or not at all."""
 
     async def read(
-        self, key: SessionKey, revision: int | None = None, since: int = 0
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
     ) -> Segment | None: ...
 
     async def commit(self, key: SessionKey, commit: Commit) -> bool: ...
 
     async def prune(self, key: SessionKey, pruning: Pruning) -> bool: ...
 
-    async def heads(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+    async def headers(
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]: ...
 
     async def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]: ...
 
     async def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None: ...
@@ -236,3 +291,12 @@ class AsyncStore(Protocol):
     async def attachments(self, key: SessionKey) -> list[Attachment]: ...
 
     async def close(self) -> None: ...
+
+
+def __getattr__(name: str) -> object:
+    """Import the names that are implemented elsewhere when they are first used."""
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"checkpoint._stores.{_ELSEWHERE[name]}"), name)

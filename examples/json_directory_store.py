@@ -1,15 +1,16 @@
-"""A store such as a stranger writes: a directory with a JSON file for each session.
+"""A store as a third party might write it: a directory with one JSON file per session.
 
-It keeps all promises of ``checkpoint.store.Store`` and passes the suite of ``checkpoint.testing``,
-on a POSIX system with a local disk. It is made to be read: every commit writes the whole file of
-its session anew, and a listing reads them all.
+It implements ``checkpoint.store.Store`` and passes the test suite in ``checkpoint.testing``, on a
+POSIX system with a local disk. It is written for clarity, not speed: each commit rewrites the file
+of its session, and a listing reads all files.
 
-A session has a folder, named by a hash since its id may hold any character:
+Each session has a folder. The folder's name is a hash, because a session id may contain any
+character. Its files:
 
     key.json      namespace and session id
-    session.json  head, records, attachments; replaced as a whole, so readers see one moment
-    *.page        named by the page's id: 8 bytes of time, and its data
-    lock          held by whoever writes
+    session.json  head, records and attachments; replaced as a whole, so reads are consistent
+    *.page        one page, named by its id: 8 bytes of time, then the data
+    lock          locked by the current writer
 """
 
 from __future__ import annotations
@@ -26,9 +27,18 @@ from pathlib import Path
 from typing import Any
 
 from checkpoint.errors import Damaged, StoreClosed, StoreUnavailable
-from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.store import PIN, Attachment, Commit, Head, Page, PageInfo, Pruning, Segment
+from checkpoint.store import (
+    PIN,
+    Attachment,
+    Commit,
+    Head,
+    Page,
+    PageInfo,
+    Pruning,
+    Record,
+    Segment,
+    SessionKey,
+)
 
 
 @dataclass
@@ -39,13 +49,17 @@ class _Session:
 
 
 class JsonDirectoryStore:
-    """Sessions in a directory, which is made when it is first written to."""
+    """Sessions in a directory, which is created by the first write."""
+
+    rewrites = True
 
     def __init__(self, directory: str | Path) -> None:
         self._root = Path(directory).absolute()
         self._closed = False
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
         session = _load(self._folder(key))
         if session is None:
             return None
@@ -85,19 +99,19 @@ class JsonDirectoryStore:
             _save(folder, session)
             return True
 
-    def heads(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+    def headers(
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
         session = _load(self._folder(key))
         records = sorted(session.records.items(), reverse=True) if session else []
         return [
-            (record._replace(body=b""), len(record.head) + len(record.body))
+            (record._replace(body=b""), len(record.header) + len(record.body))
             for revision, (base, record) in records
             if (before is None or revision < before) and (not bases or revision == base)
         ][:limit]
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         found = {}
         for path in self._open_root().glob("*/key.json"):
@@ -167,7 +181,7 @@ class JsonDirectoryStore:
 
     @contextmanager
     def _locked(self, key: SessionKey) -> Iterator[Path]:
-        """The folder of a session, for one writer at a time, of all threads and processes."""
+        """Lock the folder of a session for one writer among all threads and processes."""
         folder = self._folder(key)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -180,13 +194,13 @@ class JsonDirectoryStore:
                         _sync(self._root)
                     yield folder
                 finally:
-                    fcntl.flock(lock, fcntl.LOCK_UN)  # a child forked meanwhile has it open, too
-        except OSError as exc:  # before or after the file was replaced: the caller finds out
+                    fcntl.flock(lock, fcntl.LOCK_UN)  # a child forked meanwhile also has it open
+        except OSError as exc:  # written or not: the caller finds out
             raise StoreUnavailable(f"the directory {str(self._root)!r} failed: {exc}") from exc
 
 
 def open_store(url: str) -> JsonDirectoryStore:
-    """Open ``json:///relative/directory``; a package registers it under ``checkpoint.stores``."""
+    """Open ``json:///relative/directory``. A package registers this under ``checkpoint.stores``."""
     return JsonDirectoryStore(url.removeprefix("json:///"))
 
 
@@ -215,7 +229,7 @@ def _save(folder: Path, session: _Session) -> None:
     fields = {
         "head": session.head,
         "records": [
-            (number, base, r.head, r.body) for number, (base, r) in session.records.items()
+            (number, base, r.header, r.body) for number, (base, r) in session.records.items()
         ],
         "attachments": [(*at, data) for at, data in session.notes.items()],
     }
@@ -234,7 +248,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write a file, all or nothing; its directory is yet to be synced."""
+    """Write a file atomically. The caller must sync its directory."""
     new = path.with_suffix(".new")
     with new.open("wb") as file:
         file.write(data)

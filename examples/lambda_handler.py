@@ -1,15 +1,14 @@
-"""A serverless agent: each event is a turn, in whatever process the platform starts for it.
+"""A serverless agent: each event is a turn, in any process that the platform starts.
 
     CHECKPOINT_URL=s3://bucket/agents python examples/lambda_handler.py EVENT
 
-The module is a handler as AWS Lambda calls it. What is outside of ``handler`` runs once for each
-instance, while the platform starts it; a warm one keeps the client's connections, and asks only
-whether the session has changed since it served it last. An event that is delivered again has the
-same ``message_id``: it is answered as before, and nothing is said twice.
+``handler`` has the signature that AWS Lambda expects. The code outside of it runs once for each
+instance, while the platform starts it. A warm instance keeps the connections of the client, and
+only asks whether the session has changed since it last served it. A duplicate
+delivery of an event has the same ``message_id``: it gets the same answer, and changes nothing.
 
-Run as a script, it serves one EVENT, a JSON object with ``session_id``, ``message_id`` and
-``text``, in a process of its own, as a cold start does, and tells on standard error where the time
-went.
+Run as a script, the module serves one EVENT, a JSON object with ``session_id``, ``message_id`` and
+``text``. This takes as long as a cold start. The time of each step is printed to standard error.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Message(BaseModel):
 
 
 class Support(AgentState, schema="support", version=1):
-    """All that the agent is."""
+    """The state of the agent."""
 
     memory: Memory[Message] = Memory()
     cursors: dict[str, int] = {}
@@ -50,7 +49,7 @@ cp = checkpoint.open(_URL, Support)
 
 
 def answer(state: Support, text: str) -> str:
-    """What an agent does in a turn; a real one asks a model here."""
+    """Answer a message. A real agent would call a language model here."""
     asked = sum(message.role == "user" for message in state.memory[-50:])
     reply = f"You said {text!r}; before that, you said {asked} things that I remember."
     state.memory.append(Message(role="user", content=text))
@@ -62,7 +61,7 @@ def handler(event: dict[str, str], context: object = None) -> dict[str, Any]:
     """Serve one event.
 
     Raises:
-        checkpoint.CheckpointError: it was not served; the platform delivers it again.
+        checkpoint.CheckpointError: if it was not served. The platform then delivers it again.
     """
 
     def turn(state: Support) -> str:
@@ -76,7 +75,7 @@ def handler(event: dict[str, str], context: object = None) -> dict[str, Any]:
 
 
 def _breakdown(marks: list[float]) -> str:
-    """Milliseconds of each step; a delivery that is answered from the store has fewer."""
+    """The milliseconds of each step. A duplicate delivery has fewer steps."""
     steps = ["import", "restore", "agent", "save"] if len(marks) == 5 else ["import", "look up"]
     times = zip(steps, marks, marks[1:], strict=False)
     return ", ".join(f"{step} {(after - before) * 1e3:.0f} ms" for step, before, after in times)

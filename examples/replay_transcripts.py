@@ -1,24 +1,24 @@
-"""Replay recorded agent conversations through a store, and check every revision of them.
+"""Replay recorded agent conversations through a store, and check each of their revisions.
 
     python examples/replay_transcripts.py FILE [--store URL] [--check]
 
 FILE is a JSON list of objects with a ``traj`` list of chat messages (``role``, ``content``,
-``tool_calls``, ``tool_call_id``, ``name``, and whatever else a provider adds). Each conversation
-becomes a session, one turn for each user message with all that follows it until the next; what
-comes before the first user message, such as the system prompt, belongs to the first turn.
+``tool_calls``, ``tool_call_id``, ``name``, and any other keys of a provider). Each conversation
+becomes a session. A turn is a user message with all messages up to the next user message. Messages
+before the first user message, such as the system prompt, belong to the first turn.
 
 Each turn is played by a replica that has never seen the session: a new ``Checkpointer`` is opened
-on the store, restores, saves and is closed again. *Restore* is timed from before that ``open`` to
-the state in hand, connecting included; *save* is the end of the turn, until it is on disk. Closing
-is not timed. Only imports are shared between the replicas.
+on the store, restores, saves and is closed. *Restore* is the time from before ``open`` until the
+state is restored, including the connection. *Save* is the time from the end of the turn until it is
+on disk. Closing is not timed. The replicas share only imports.
 
-Then every session is restored at every revision and compared with the source: keys, values and
-types, a missing key and a null told apart (the order of keys, which JSON gives no meaning, is not
-compared). The exit code is 1 if anything differs, 2 if the file or the store cannot be used.
-``--check`` only compares, with what an earlier run left in the store.
+Then each session is restored at each revision and compared with the source: keys, values and types.
+A missing key differs from a null. The order of keys, which has no meaning in JSON, is not compared.
+The exit code is 1 if anything differs, and 2 if the file or the store cannot be used. ``--check``
+only compares, with the sessions that an earlier run left in the store.
 
-The store is a SQLite file in a temporary directory unless one is named. Its bytes are those of the
-file, compacted; for another kind of store, those of its records. Needs ``agent-checkpoint[cli]``.
+By default the store is a SQLite file in a temporary directory. Its reported size is that of the
+compacted file; for other stores, that of the records. Requires ``agent-checkpoint[cli]``.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ import checkpoint
 from checkpoint import AgentState, Checkpointer, CheckpointError, Memory
 
 NAMESPACE = "replay"
-SHOWN = 20  # differences told one by one
+SHOWN = 20  # differences printed one by one
 
 Json = dict[str, Any]
 
 
 class Message(BaseModel):
-    """A chat message that dumps the keys it was given, and no others."""
+    """A chat message that dumps only the keys it was given."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -75,21 +75,21 @@ class Message(BaseModel):
 
 
 class Conversation(AgentState, schema="replayed-conversation", version=1):
-    """The agent: what was said, and how many turns it has answered."""
+    """The state of the agent: its messages, and the number of turns it has answered."""
 
     memory: Memory[Message] = Memory()
     cursors: dict[str, int] = {}
 
 
 class Transcript(BaseModel):
-    """An entry of the file, as far as it is read."""
+    """The parts of an entry of the file that are read."""
 
     traj: list[Message] = Field(min_length=1)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A conversation of the file: its messages as they stand there, cut into turns."""
+    """A conversation of the file: its unchanged messages, split into turns."""
 
     session_id: str
     turns: list[list[Json]]
@@ -102,14 +102,14 @@ class Source:
 
 @dataclass
 class Timings:
-    """Seconds that each restore and each save took."""
+    """Seconds of each restore and each save."""
 
     restores: list[float] = field(default_factory=list)
     saves: list[float] = field(default_factory=list)
 
 
 class BadInputError(Exception):
-    """The file or the store cannot be used; the message says why, in one line."""
+    """The file or the store cannot be used. The message says why, in one line."""
 
 
 # --- the file ------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def read_sources(file: Path) -> list[Source]:
     """The conversations of a file.
 
     Raises:
-        BadInputError: it cannot be read, is not JSON, or holds something else.
+        BadInputError: if it cannot be read, is not JSON, or has other contents.
     """
     try:
         entries = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
@@ -141,7 +141,7 @@ def read_sources(file: Path) -> list[Source]:
 
 
 def cut(messages: list[Json]) -> list[list[Json]]:
-    """Cut a conversation into turns, each beginning with a user's message."""
+    """Split a conversation into turns, each starting with a user message."""
     turns: list[list[Json]] = [[]]
     for message in messages:
         if message["role"] == "user" and any(earlier["role"] == "user" for earlier in turns[-1]):
@@ -151,14 +151,14 @@ def cut(messages: list[Json]) -> list[list[Json]]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 # --- replay and check ----------------------------------------------------------------------------
 
 
 def open_replica(store: str) -> Checkpointer[Conversation]:
-    """A checkpointer as a replica that has just started opens it."""
+    """Open a checkpointer as a newly started replica does."""
     return checkpoint.open(store, Conversation, namespace=NAMESPACE)
 
 
@@ -170,7 +170,7 @@ def play(sources: list[Source], store: str) -> Iterator[tuple[float, float]]:
 
 
 def play_turn(store: str, session_id: str, said: list[Json]) -> tuple[float, float]:
-    """Restore, add what was said, save; return the seconds of both."""
+    """Restore, append messages and save; return the seconds of the restore and the save."""
     started = perf_counter()
     with open_replica(store) as replica:
         with replica.turn(session_id) as turn:
@@ -182,14 +182,14 @@ def play_turn(store: str, session_id: str, said: list[Json]) -> tuple[float, flo
 
 
 def check(sources: list[Source], store: str) -> Iterator[str | None]:
-    """Compare each session at each revision; yield what differs, or None, for each."""
+    """Compare each session at each revision; for each, yield the difference or None."""
     with open_replica(store) as replica:
         for source in sources:
             yield from check_session(replica, source)
 
 
 def check_session(replica: Checkpointer[Conversation], source: Source) -> Iterator[str | None]:
-    """One comparison for each turn of the source, and one more if the session has others."""
+    """Yield one result for each turn of the source, and one more if the session has more turns."""
     try:
         found = [snapshot.revision for snapshot in replica.history(source.session_id)]
     except CheckpointError as exc:
@@ -209,7 +209,7 @@ def check_session(replica: Checkpointer[Conversation], source: Source) -> Iterat
 
 
 def difference(source: Any, stored: Any, path: str = "") -> str | None:
-    """Where two JSON values part, and how; None when they are the same."""
+    """The first difference between two JSON values; None if they are equal."""
     if type(source) is not type(stored):
         return f"{path}: {_short(source)} in the file, {_short(stored)} in the store"
     if isinstance(source, dict):
@@ -239,7 +239,7 @@ def _short(value: Any) -> str:
 
 
 def bytes_in_store(store: str) -> int:
-    """Bytes that the sessions take: of a SQLite file, once it is compacted; else of all records."""
+    """The size of the sessions: of a compacted SQLite file, or else of all records."""
     scheme, _, location = store.partition("://")
     if scheme.lower() == "sqlite":
         return compacted(Path(unquote(location.partition("?")[0][1:])))
@@ -249,7 +249,7 @@ def bytes_in_store(store: str) -> int:
 
 
 def compacted(file: Path) -> int:
-    """Bytes of a SQLite file with its write-ahead log, after both were made as small as they go."""
+    """The size of a SQLite file and its write-ahead log after compacting both."""
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("VACUUM")  # goes through the log, so the log is emptied last
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -258,9 +258,9 @@ def compacted(file: Path) -> int:
 
 
 def raw_bytes(sources: list[Source]) -> int:
-    """Bytes of the messages as JSON in UTF-8, each written once."""
+    """The size of the messages as JSON in UTF-8, each counted once."""
     messages = (message for source in sources for turn in source.turns for message in turn)
-    # Half an emoji, as in text that was cut short, is passed on as it is.
+    # Half an emoji, as in truncated text, is encoded unchanged.
     as_json = (json.dumps(message, ensure_ascii=False) for message in messages)
     return sum(len(text.encode("utf-8", "surrogatepass")) for text in as_json)
 
@@ -286,19 +286,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def refuse_unusable(store: str, *, check_only: bool) -> None:
-    """Raise BadInputError for a store that cannot show anything."""
+    """Raise BadInputError for a store that cannot be used for this run."""
     if store.startswith("memory:"):
         raise BadInputError("memory:// ends with each replica; name a store that outlives them")
     with open_replica(store) as replica:
         if not check_only and next(iter(replica.sessions()), None):
             raise BadInputError(
-                f"the store has sessions in the namespace {NAMESPACE!r}: name an empty one, or "
+                f"the store has sessions in the namespace {NAMESPACE!r}: name an empty store, or "
                 f"compare with --check"
             )
 
 
 def run(sources: list[Source], store: str, *, check_only: bool) -> int:
-    """Play (unless told not to) and check, with a progress bar; print the figures."""
+    """Play (unless ``check_only``) and check, with a progress bar; print the figures."""
     turns = sum(len(source.turns) for source in sources)
     timings = Timings()
     with Progress(
@@ -315,10 +315,10 @@ def run(sources: list[Source], store: str, *, check_only: bool) -> int:
                 timings.saves.append(save)
         checked = check(sources, store)
         tracked = progress.track(checked, total=turns, description="revisions checked")
-        different = [told for told in tracked if told]
+        different = [found for found in tracked if found]
     print_figures(sources, turns, timings, bytes_in_store(store))
-    for told in different[:SHOWN]:
-        print(f"DIFFERENT  {told}")
+    for found in different[:SHOWN]:
+        print(f"DIFFERENT  {found}")
     if different:
         print(f"{len(different)} differences from the source")
         return 1
@@ -341,7 +341,7 @@ def print_figures(sources: list[Source], turns: int, timings: Timings, stored: i
 
 
 def percentile(values: list[float], percent: int) -> float:
-    """The smallest value that so many percent of the values do not exceed."""
+    """The smallest value that at least ``percent`` percent of the values do not exceed."""
     return sorted(values)[ceil(len(values) * percent / 100) - 1]
 
 

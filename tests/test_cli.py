@@ -23,9 +23,9 @@ from uuid import UUID
 import pytest
 
 import checkpoint
-from checkpoint.cli import app
-from checkpoint.console import main
-from checkpoint.printing import plain
+from checkpoint._cli.commands import app
+from checkpoint._cli.console import main
+from checkpoint._cli.printing import to_json
 
 URL = "sqlite:///agents.db"
 SECRET = "hunter'2\"\\"
@@ -88,7 +88,7 @@ def store(run: Run) -> Iterator[checkpoint.Checkpointer[dict[str, Any]]]:
 def start(*words: str, **options: Any) -> subprocess.Popen[str]:
     """The command line in a process of its own."""
     pipe = subprocess.PIPE
-    command = [sys.executable, "-m", "checkpoint.console", *words]
+    command = [sys.executable, "-m", "checkpoint._cli.console", *words]
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **options)
 
 
@@ -238,7 +238,7 @@ def test_json_is_ascii_whatever_was_said(run: Run) -> None:
 def test_what_json_has_no_word_for_is_shown_all_the_same(
     value: object, shown: object, run: Run
 ) -> None:
-    assert plain(value) == shown
+    assert to_json(value) == shown
     with checkpoint.open(URL) as cp:
         cp.save("user-42", {"value": value})
     for ended in run("show", URL, "user-42", "--json"), run("show", URL, "user-42"):
@@ -312,8 +312,8 @@ def test_history_notes_where_a_revision_came_from(
     listed = rows(run("history", URL, "user-42").out)
     assert [row[-2] for row in listed] == [
         "Notes",
-        "made from 2",
-        "copy of 'user-42' at 1",
+        "based on revision 2",
+        "copied from 'user-42', revision 1",
         "",
         "'before the upgrade'",
     ]
@@ -402,12 +402,12 @@ def test_a_mode_given_in_the_url_counts(run: Run) -> None:
     ("words", "code", "told"),
     [
         (["sessions", "nope://db"], 1, "no driver is installed for the scheme 'nope'"),
-        (["sessions", "agents.db"], 1, "a URL such as sqlite:///agents.db"),
+        (["sessions", "agents.db"], 1, "a store URL looks like sqlite:///agents.db"),
         (["sessions", f"{URL}?colour=red"], 1, "takes ?timeout=SECONDS and ?mode=ro"),
         (["sessions", "sqlite:///text.db"], 1, "'text.db' is not a SQLite database"),
         (["sessions", "sqlite:///other.db"], 1, "holds other tables (birds)"),
         (["sessions", "sqlite:///no/such/directory.db"], 1, "no/such/directory.db"),
-        (["show", URL, "nobody"], 1, "session 'nobody': no session of this id was ever saved"),
+        (["show", URL, "nobody"], 1, "session 'nobody': there is no session with this id"),
         (["history", URL, "nobody"], 1, "session 'nobody'"),
         (["diff", URL, "nobody", "1", "2"], 1, "session 'nobody'"),
         (["show", URL, "user-42", "--revision", "3"], 1, "revision 3: there is no such revision"),
@@ -495,7 +495,7 @@ from importlib.machinery import PathFinder
 find = PathFinder.find_spec
 PathFinder.find_spec = lambda name, *rest: None if name == {name!r} else find(name, *rest)
 
-from checkpoint.console import main
+from checkpoint._cli.console import main
 
 sys.exit(main())
 """
@@ -525,7 +525,7 @@ def test_a_reader_that_leaves_early_ends_it_quietly(words: str, run: Run) -> Non
 @pytest.mark.parametrize("words", [["sessions"], ["sessions", "--json"]], ids=" ".join)
 def test_output_that_cannot_be_written_is_an_error(words: list[str], store: object) -> None:
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "checkpoint.console", *words, URL]
+        command = [sys.executable, "-m", "checkpoint._cli.console", *words, URL]
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert ended.returncode == 1
     assert ended.stderr.startswith("checkpoint: ")

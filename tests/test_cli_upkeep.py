@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import checkpoint
-from checkpoint.console import main
+from checkpoint._cli.console import main
 
 URL = "sqlite:///agents.db"
 
@@ -179,10 +179,10 @@ def test_a_session_that_cannot_be_pruned_is_told_and_the_rest_is_pruned(
 
 def test_verify_finds_nothing_in_a_store_that_is_well(store: Dicts, run: Run) -> None:
     ended = run("verify", URL)
-    assert (ended.code, ended.out) == (0, "no problem in 2 sessions\n")
-    assert run("verify", URL, "user-1").out == "no problem in 1 session\n"
+    assert (ended.code, ended.out) == (0, "no problems in 2 sessions\n")
+    assert run("verify", URL, "user-1").out == "no problems in 1 session\n"
     assert json.loads(run("verify", URL, "--json").out) == []
-    assert run("verify", URL, "--namespace", "none").out == "no problem in 0 sessions\n"
+    assert run("verify", URL, "--namespace", "none").out == "no problems in 0 sessions\n"
 
 
 def test_verify_tells_what_is_damaged_and_fails(store: Dicts, run: Run) -> None:
@@ -191,7 +191,7 @@ def test_verify_tells_what_is_damaged_and_fails(store: Dicts, run: Run) -> None:
         ended = run(*words)
         assert ended.code == 1
         header, row, *_ = cells(ended.out)
-        assert header == ["Session", "Problem", "Revisions hit", "What is wrong"]
+        assert header == ["Session", "Problem", "Revisions affected", "Details"]
         assert row[:3] == ["user-1", "revision", "2"]
         assert "digest" in row[3]
         assert ended.out.count("user-1") == 1
@@ -213,9 +213,9 @@ def test_verify_tells_what_is_damaged_and_fails(store: Dicts, run: Run) -> None:
         (["prune", URL, "nobody", "--keep-last", "1"], 1, "session 'nobody'"),
         (["prune", URL, "--keep-last", "0"], 1, "keep_last is a number of revisions from 1"),
         (["prune", URL, "--keep-for", "0d"], 1, "a timedelta above 0"),
-        (["prune", URL, "--keep-for", "30"], 2, "a number and s, m, h, d or w"),
-        (["prune", URL, "--ttl", "soon"], 2, "a number and s, m, h, d or w"),
-        (["prune", URL, "--ttl", "9999999999w"], 2, "a number and s, m, h, d or w"),
+        (["prune", URL, "--keep-for", "30"], 2, "a number followed by s, m, h, d or w"),
+        (["prune", URL, "--ttl", "soon"], 2, "a number followed by s, m, h, d or w"),
+        (["prune", URL, "--ttl", "9999999999w"], 2, "a number followed by s, m, h, d or w"),
         (["prune", URL, "--ttl", "999999999w"], 2, "too long"),
         (["prune", URL, "--keep-for", "30d", "--ttl", "1d"], 1, "make ttl longer"),
         (["prune", "sqlite:///missing.db", "--keep-last", "1"], 1, "'missing.db'"),

@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 
 import checkpoint
-from checkpoint.demo import MESSAGES, Delivery, facts, faults, turn_id
+from checkpoint._cli.demo import (
+    MESSAGES,
+    Delivery,
+    facts,
+    faults,
+    turn_id,
+)
 
 TURNS = [turn_id(number) for number in MESSAGES]
 FACTS = facts(MESSAGES.values())
@@ -52,14 +58,16 @@ class Played:
 def play(*words: str, **environment: str) -> Played:
     ended = run("demo", *words, **environment)
     assert ended.stderr == ""
-    found = re.search(r"^Its data stays in (\S+)\. Look at it:$", ended.stdout, flags=re.MULTILINE)
+    found = re.search(
+        r"^The session is kept in (\S+)\. To inspect it:$", ended.stdout, flags=re.MULTILINE
+    )
     assert found is not None
     return Played(ended.returncode, ended.stdout, found[1])
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "checkpoint.console", *words],
+        [sys.executable, "-m", "checkpoint._cli.console", *words],
         capture_output=True,
         text=True,
         check=False,
@@ -165,7 +173,7 @@ def test_a_store_that_ends_with_its_process_fails_the_demo() -> None:
     assert forgot.code == 1
     assert "FAILED" in forgot.out
     assert "PASSED" not in forgot.out
-    assert "turn 7 is 0 times in memory" in forgot.out
+    assert "turn 7 appears 0 times in memory" in forgot.out
 
 
 LOSSY = '''
@@ -193,7 +201,7 @@ def test_a_store_that_loses_an_acknowledged_save_fails_the_demo(tmp_path: Path) 
     lost = play("--store", f"lossy://{tmp_path}/agents.db", PYTHONPATH=path)
     assert lost.code == 1
     assert "FAILED" in lost.out
-    assert "turn 2 is 0 times in memory, and was saved 0 times" in lost.out
+    assert "turn 2 appears 0 times in memory and was saved 0 times" in lost.out
 
 
 @pytest.mark.slow
@@ -220,10 +228,10 @@ def test_the_verdict_is_good_when_everybody_remembered_everything_once() -> None
 @pytest.mark.parametrize(
     ("done", "memory", "saved", "found"),
     [
-        (GOOD, SAID[1:], TURNS, "turn 1 is 0 times in memory, and was saved 1 times"),
-        (GOOD, [*SAID, SAID[5]], TURNS, "turn 6 is 2 times in memory, and was saved 1 times"),
-        (GOOD, SAID, [*TURNS, TURNS[5]], "turn 6 is 1 times in memory, and was saved 2 times"),
-        (GOOD, SAID, TURNS[:6], "turn 7 is 1 times in memory, and was saved 0 times"),
+        (GOOD, SAID[1:], TURNS, "turn 1 appears 0 times in memory and was saved 1 times"),
+        (GOOD, [*SAID, SAID[5]], TURNS, "turn 6 appears 2 times in memory and was saved 1 times"),
+        (GOOD, SAID, [*TURNS, TURNS[5]], "turn 6 appears 1 times in memory and was saved 2 times"),
+        (GOOD, SAID, TURNS[:6], "turn 7 appears 1 times in memory and was saved 0 times"),
         (
             [*GOOD, replace(GOOD[-1], remembered=FACTS[1:])],
             SAID,

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import doctest
 import inspect
+import pickle
 import re
 import subprocess
 import sys
 import tomllib
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 import checkpoint
+import checkpoint.errors
 from checkpoint import AsyncCheckpointer, Checkpointer, CheckpointError
-from checkpoint.registry import GROUP, OURS
+from checkpoint._stores.registry import GROUP, OURS
 
 ROOT = Path(__file__).parent.parent
 
@@ -120,6 +126,34 @@ def test_every_public_name_is_known_to_type_checkers_too() -> None:
     source = inspect.getsource(checkpoint)
     declared = re.findall(r"^    from [\w.]+ import (\w+) as \1$", source, flags=re.MULTILINE)
     assert sorted(declared) == checkpoint.__all__
+
+
+def test_public_names_are_those_of_the_package_and_its_public_modules() -> None:
+    """So that tracebacks, pickles and ``help()`` say what users import, wherever the code lies."""
+    for name in checkpoint.__all__:
+        value = getattr(checkpoint, name)
+        home = "checkpoint.errors" if hasattr(checkpoint.errors, name) else "checkpoint"
+        assert value.__module__ == home, name
+        assert pickle.loads(pickle.dumps(value)) is value
+
+
+def test_the_values_that_users_get_can_be_fields_of_their_models() -> None:
+    for value in filter(dataclasses.is_dataclass, classes()):
+        assert typing.get_type_hints(value)
+    assert TypeAdapter(checkpoint.Snapshot).json_schema()
+
+
+@pytest.mark.parametrize("name", [*checkpoint.__all__])
+def test_the_examples_of_a_public_name_run(name: str) -> None:
+    """pytest looks for examples by the module of an object, and would not find these."""
+    names: dict[str, Any] = {"asyncio": asyncio, "checkpoint": checkpoint, "__name__": "__main__"}
+    names |= {each: getattr(checkpoint, each) for each in checkpoint.__all__ if each[0].isupper()}
+    runner = doctest.DocTestRunner()
+    for test in doctest.DocTestFinder().find(getattr(checkpoint, name), name, False, names):
+        runner.run(test)
+    found = runner.summarize()
+    assert found.failed == 0
+    assert found.attempted > 10 or not name.endswith("Checkpointer")  # else none was found
 
 
 def test_a_name_that_is_not_public_is_an_attribute_error() -> None:

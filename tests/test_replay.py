@@ -232,7 +232,7 @@ def changed(change: Callable[[list[list[Messages]]], Any]) -> list[list[Messages
         (lambda c: c[2].pop(), r"conversation/0003: 2 revisions, 1 turns in the file"),
         (
             lambda c: c.append([[{"role": "user", "content": "new"}]]),
-            r"conversation/0004: .* no session of this id",
+            r"conversation/0004: .* there is no session with this id",
         ),
     ],
 )
@@ -321,7 +321,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(
     ("url", "told"),
     [
         ("nosuch://x", "no driver is installed for the scheme 'nosuch'"),
-        ("store.db", "a store is named by a URL"),
+        ("store.db", "a store URL looks like"),
         ("memory://", "name a store that outlives"),
         ("sqlite:////nowhere/at/all.db", "cannot be opened"),
     ],
@@ -424,7 +424,7 @@ def test_a_long_session_with_all_history_stays_within_its_bytes() -> None:
     assert sizes["patch bodies"] <= 0.44 * raw
     # … and once or twice more with the whole, in a base.
     assert sizes["base bodies"] <= 0.32 * raw
-    assert sizes["patch heads"] <= (75 + len(socket.gethostname())) * sizes["patch records"]
+    assert sizes["patch headers"] <= (75 + len(socket.gethostname())) * sizes["patch records"]
     assert sizes["file"] <= 1.5 * raw + 200 * len(socket.gethostname())
 
 
@@ -483,7 +483,7 @@ def test_the_cold_start_benchmark_tells_each_process_and_what_is_imported() -> N
     assert all(
         took > 0 for rounds in told["samples"].values() for taken in rounds for took in taken
     )
-    assert {"checkpoint.segment", "zstandard"} <= told["imports"].keys()
+    assert {"checkpoint._records.segment", "zstandard"} <= told["imports"].keys()
     assert not {"pydantic", "sqlite3"} & told["imports"].keys()
 
 

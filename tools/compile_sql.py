@@ -1,7 +1,7 @@
-"""Compile the statements of ``checkpoint_sql`` to text for drivers that run without SQLAlchemy.
+"""Compile the statements of ``checkpoint_sql`` to text, for drivers that run without SQLAlchemy.
 
-Run it after a change of tables or queries; ``--check`` only tells whether the text is up to date
-(CI does).
+Run it after changing tables or queries. ``--check``, as in CI, only checks that the text is up to
+date.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from sqlalchemy.sql.expression import ClauseElement
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "backends"))
 
-from checkpoint_sql.queries import STATEMENTS  # noqa: E402
-from checkpoint_sql.tables import LAYOUT, metadata  # noqa: E402
+from checkpoint_sql._queries import STATEMENTS  # noqa: E402
+from checkpoint_sql._tables import LAYOUT, metadata  # noqa: E402
 
 TARGET = ROOT / "backends" / "checkpoint_sql" / "_sqlite_statements.py"
 
@@ -28,7 +28,7 @@ def statements() -> str:
     lines = [
         '"""The statements of a SQLite store, as text."""',
         "",
-        "# Generated from tables.py and queries.py by tools/compile_sql.py: change those.",
+        "# Generated from _tables.py and _queries.py by tools/compile_sql.py: change those.",
         "",
         f"LAYOUT = {LAYOUT}",
         "",

@@ -1,1 +1,1 @@
-"""Sessions as objects: in S3, in what speaks its protocol, or in a directory."""
+"""Sessions in object storage: S3, servers compatible with it, and directories."""

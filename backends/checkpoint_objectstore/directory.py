@@ -1,7 +1,7 @@
-"""Sessions in a directory of a local disk: one file for each object, and nothing running.
+"""Sessions in a directory on a local disk: one file for each object, and no server.
 
-It serves all processes of one machine. It must not lie on a network file system: NFS and its like
-let two machines hold one lock, or show each an old file, and cannot always tell.
+All processes of one machine can share the directory. It must not be on a network file system: with
+NFS, for example, two machines may hold the same lock or read outdated files, without an error.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from errno import EIO
 from itertools import groupby, islice
 from urllib.parse import parse_qsl, unquote
 
+from checkpoint._stores.registry import redact
 from checkpoint.errors import InvalidOption, StoreError, StoreUnsafe
-from checkpoint.registry import redact
 from checkpoint.store import Store
-from checkpoint_objectstore.directory_files import (
+from checkpoint_objectstore._directory_files import (
     ABSENT,
     START,
     checked,
@@ -30,40 +30,39 @@ from checkpoint_objectstore.directory_files import (
     tag_of,
     walk,
 )
-from checkpoint_objectstore.directory_locks import SUPPORTED, sync, sync_folder
-from checkpoint_objectstore.directory_place import Directory, new_temp
+from checkpoint_objectstore._directory_locks import SUPPORTED, sync, sync_folder
+from checkpoint_objectstore._directory_place import Directory, new_temp
 from checkpoint_objectstore.objects import Entry, Object
 
-_PAGE = 4096  # entries of a listing: each reads all names of a folder, so not too few
-_TRIES = 10  # of a folder that others remove, because it is empty, before a file is in it
+_PAGE = 4096  # entries per listing; large, since each reads all names of a folder
+_TRIES = 10  # to create a folder that other processes remove while it is empty
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?", re.ASCII)
 
 
 class DirectoryObjects:
-    """Objects as files of a directory. Safe to share between threads, and with a forked child.
+    """Objects as files in a directory. Safe to share between threads, and with a forked child.
 
-    A write is a new file, synced, moved to its place, and the folder synced: whole or not at all,
-    and durable when the call returns. One process at a time changes a folder, held by ``flock``.
-    Files that are not its own it neither lists nor touches.
+    A write creates a temporary file, syncs it, renames it, and syncs the folder. It takes effect
+    completely or not at all, and is durable when the call returns. One process at a time changes a
+    folder, protected by ``flock``. Other files in the directory are neither listed nor touched.
 
-    A directory that is not there is made by the first write, its parent is not; until then it
-    holds nothing, and reading says so. A parent that is not there is an outage, and so is a
-    directory that is gone, or empty, after this object had seen it: a volume that is not mounted
-    must not look like sessions that never were. So let it be a folder *in* a folder of the volume
-    (``/mnt/volume/agents/sessions``, with ``agents`` made by hand), never the place where the
-    volume is mounted: then a process that starts without the volume is told so, too.
+    The first write creates the directory, but not its parent; until then, reads find no objects. A
+    missing parent is an outage. So is a directory that was removed or emptied after this object
+    used it: an unmounted volume must not look like an empty store. Therefore use a folder *in* a
+    folder of the volume (``/mnt/volume/agents/sessions``, with ``agents`` created by hand), never
+    the mount point itself: then a process that starts without the volume gets an error, too.
 
     Args:
-        path: the directory, absolute. On a local disk; no network file system.
+        path: the directory, absolute, on a local disk; not on a network file system.
         timeout: seconds to wait for other writers of the same folder before ``StoreBusy``.
 
     Raises:
         StoreUnsafe: at once, this system is not POSIX; on the first write, the file system does
-            not keep locks.
-        NotAStore: on the first call, it is a file.
-        StoreUnavailable: reading, it or its parent is not there or cannot be read; writing, it is
-            not known whether that is on disk.
+            not support locks.
+        NotAStore: on the first call, the path is a file.
+        StoreUnavailable: on a read, the directory or its parent is missing or unreadable; on a
+            write, the object may or may not be on disk.
         StoreFull, StoreReadOnly, StoreDenied, StoreBusy: nothing was written.
         StoreError: any other failure of a write; nothing was written.
 
@@ -83,8 +82,8 @@ class DirectoryObjects:
     def __init__(self, path: str, *, timeout: float = 10.0) -> None:
         if not SUPPORTED:
             raise StoreUnsafe(
-                "a directory as a store needs the locks of a POSIX system, such as Linux or macOS; "
-                "here, use sqlite:///agents.db"
+                "a directory store needs the file locks of a POSIX system such as Linux or macOS; "
+                "on this system, use sqlite:///agents.db"
             )
         self._directory = Directory(path, timeout)
         self._page = _PAGE
@@ -101,7 +100,7 @@ class DirectoryObjects:
                 return None
             folder = folder_of(key)
             if self._directory.locks.is_marked(root, folder):
-                # Somebody is writing it, or was killed: it must be on disk before it is believed.
+                # A writer is active or was killed: sync, so that the object cannot be lost later.
                 self._directory.locks.settle(root, folder)
         tag = tag_of(data)
         return Object(b"" if tag == unless else data, tag)
@@ -145,33 +144,33 @@ class DirectoryObjects:
         return self._guarded(key, data, lambda root: not is_file(root, key))
 
     def replace(self, key: str, data: bytes, tag: str) -> str | None:
-        def is_it(root: int) -> bool:
-            there = read(root, key)
-            return there is not None and tag_of(there) == tag
+        def has_tag(root: int) -> bool:
+            current = read(root, key)
+            return current is not None and tag_of(current) == tag
 
-        return self._guarded(key, data, is_it)
+        return self._guarded(key, data, has_tag)
 
     def delete(self, keys: Sequence[str]) -> None:
-        with self._directory.reading() as there:
-            if there is None or not keys:
-                return  # and nothing is made, only to remove nothing from it
+        with self._directory.reading() as existing:
+            if existing is None or not keys:
+                return  # do not create a directory only to remove nothing
         with self._directory.writing() as root:
             for folder, within in groupby(sorted(keys, key=folder_of), folder_of):
                 self._remove(root, folder, list(within))
 
     def close(self) -> None:
-        """Nothing is open between calls."""
+        """Do nothing: no file stays open between calls."""
 
     def _guarded(self, key: str, data: bytes, guard: Callable[[int], bool]) -> str | None:
         with self._directory.writing() as root:
-            if not guard(root):  # and no file is written in vain
+            if not guard(root):  # checked again under the lock
                 return None
             with self._written(root, {key: data}) as temps:
                 return tag_of(data) if self._publish(root, folder_of(key), temps, guard) else None
 
     @contextmanager
     def _written(self, root: int, objects: Mapping[str, bytes]) -> Iterator[dict[str, str]]:
-        """Files with these bytes, on disk but not in their places; those left there are removed."""
+        """Write and sync temporary files; at the end, remove those that were not renamed."""
         temps: dict[str, str] = {}
         try:
             for key, data in objects.items():
@@ -198,13 +197,13 @@ class DirectoryObjects:
         temps: Mapping[str, str],
         guard: Callable[[int], bool] = lambda root: True,
     ) -> bool:
-        """Move files to their places in one folder, if the guard holds."""
+        """Rename temporary files to objects of one folder, if the guard holds."""
         for _ in range(_TRIES):
             self._make_folder(root, folder)
             self._directory.locks.clear_above(root, folder)
             with self._directory.locks.locked(root, folder) as held:
                 if not exists(root, folder or "."):
-                    continue  # it was empty, and somebody removed it before we had the lock
+                    continue  # removed while it was empty, before we had the lock
                 if not guard(root):
                     return False
                 held.mark()
@@ -216,14 +215,15 @@ class DirectoryObjects:
                             raise self._directory.unclear(exc) from exc
                         raise
                 try:
-                    # It is not empty now, so it stays; who made it marked its parent before that.
+                    # The folder is no longer empty, so it stays; its creator marked the parent.
                     self._directory.locks.settle(root, folder)
                 except OSError as exc:
                     raise self._directory.unclear(exc) from exc
                 held.unmark()
                 return True
         raise StoreError(
-            f"a folder in {self._directory.path!r} is always removed; nothing was written"
+            f"a folder in {self._directory.path!r} was removed repeatedly while writing; nothing "
+            f"was written. Try again"
         )
 
     def _make_folder(self, root: int, folder: str) -> None:
@@ -233,7 +233,7 @@ class DirectoryObjects:
         self._make_folder(root, parent)
         with self._directory.locks.locked(root, parent) as held:
             held.mark()
-            with suppress(FileExistsError, FileNotFoundError):  # the second: tried again
+            with suppress(FileExistsError, FileNotFoundError):  # the caller retries the second
                 os.mkdir(folder, dir_fd=root)
                 sync_folder(root, parent)
             held.unmark()
@@ -250,7 +250,7 @@ class DirectoryObjects:
                     sync_folder(root, folder)
             except OSError as exc:
                 raise self._directory.unclear(exc) from exc
-        with suppress(OSError):  # no more than tidying up: it ends at a folder that is in use
+        with suppress(OSError):  # remove empty folders, up to the first that is in use
             while removed and folder:
                 with self._directory.locks.locked(root, folder):
                     os.rmdir(folder, dir_fd=root)
@@ -258,12 +258,12 @@ class DirectoryObjects:
 
 
 def open_store(url: str) -> Store:
-    """Open ``file:///absolute/directory``, which is made by the first save; its parent is not.
+    """Open ``file:///absolute/directory``. The first save creates it, but not its parent.
 
     Parameter: ``timeout`` (seconds to wait for other writers, default 10).
 
     Raises:
-        InvalidOption: the URL names no directory, a host, or has another parameter.
+        InvalidOption: the URL has no directory, a host, or an unknown parameter.
         StoreUnsafe: this system is not POSIX.
 
     Example:
@@ -276,7 +276,7 @@ def open_store(url: str) -> Store:
 
 
 def open_objects(url: str) -> DirectoryObjects:
-    """The objects of the directory that a URL names, as :func:`open_store` does.
+    """Open the driver for a URL of :func:`open_store`.
 
     Example:
         >>> open_objects("file:///srv/agents%20of%20mine?timeout=5")
@@ -287,12 +287,10 @@ def open_objects(url: str) -> DirectoryObjects:
     options = dict(parse_qsl(query, keep_blank_values=True))
     if not path.startswith("/") or not path.strip("/") or "\0" in path:
         raise InvalidOption(
-            f"{redact(url)!r} names no directory; write file:///absolute/directory, with three "
-            f"slashes and no host"
+            f"{redact(url)!r} does not name a directory; write file:///absolute/directory, with "
+            f"three slashes and no host"
         )
     timeout = options.pop("timeout", "10")
     if options or not _SECONDS.fullmatch(timeout):
-        raise InvalidOption(
-            f"{redact(url)!r}: the URL of a directory takes ?timeout=SECONDS and nothing else"
-        )
+        raise InvalidOption(f"{redact(url)!r}: the URL of a directory takes only ?timeout=SECONDS")
     return DirectoryObjects("/" + path.strip("/"), timeout=float(timeout))

@@ -1,23 +1,22 @@
-"""What a place that keeps objects can do: the handful of calls that a driver is made of.
+"""The interface of drivers for object storage.
 
 A driver implements :class:`Objects` (or :class:`AsyncObjects`, the same with ``await``) for one
-bucket or directory; :mod:`checkpoint_objectstore.layout` says which objects there are, and
-``ObjectStore`` makes a :class:`checkpoint.store.Store` of them.
+bucket or directory. :mod:`checkpoint_objectstore._layout` defines the objects of a session, and
+``ObjectStore`` builds a :class:`checkpoint.store.Store` on a driver.
 
 Notes to implementers:
 
-* Keys are relative to the place (a bucket and a prefix, a directory). They are made of the
-  characters ``0-9 a-z ! - = ~ /``, have no empty parts, and no part is longer than 215.
-* ``create`` and ``replace`` are each one atomic step: of several at once, one wins.
-* Return None from them only when the condition did not hold, and this very call did not change
-  that: a driver that sends a request again after a lost reply, and is then told that the condition
-  does not hold, does not know. When it is not known whether something was written, raise
-  ``StoreUnavailable``; when it certainly was not, another ``StoreError``.
-* Absence is an answer (None, or left out); not getting an answer is an error. A bucket or a
-  directory that is not there is an error.
-* What is written is durable when the call returns.
-* A driver may have a method ``preload()`` that does what it can for later calls without any of
-  them; it is never awaited.
+* Keys are relative to a bucket and prefix, or to a directory. They consist of the characters
+  ``0-9 a-z ! - = ~ /``, have no empty parts, and no part is longer than 215.
+* ``create`` and ``replace`` are atomic: of several concurrent calls, one succeeds.
+* They return None only if the condition failed and this call did not make it fail. A driver that
+  repeats a request after a lost reply cannot know which try made the condition fail. Raise
+  ``StoreUnavailable`` if the object may have been written, another ``StoreError`` if it was not.
+* A missing object is an answer (None, or left out); a missing answer is an error, and so is a
+  missing bucket or directory.
+* Writes are durable when the call returns.
+* A driver may have a method ``preload()`` that prepares for later calls without making any; it is
+  never awaited.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from typing import NamedTuple, Protocol
 
 
 class Object(NamedTuple):
-    """What is kept under a key.
+    """An object.
 
     Attributes:
         data: its bytes.
-        tag: changes with the bytes; what the next ``replace`` is guarded by.
+        tag: changes with the bytes; guards the next ``replace``.
     """
 
     data: bytes
@@ -44,7 +43,7 @@ class Entry(NamedTuple):
     Attributes:
         key: its key.
         size: in bytes.
-        stored_at: microseconds since 1970, by the clock of the place.
+        stored_at: microseconds since 1970, by the clock of the server.
     """
 
     key: str
@@ -53,63 +52,63 @@ class Entry(NamedTuple):
 
 
 class Objects(Protocol):
-    """A place that keeps objects. Safe to use from several threads at once."""
+    """A bucket or directory of objects. Safe to share between threads."""
 
     def get(self, key: str, unless: str = "") -> Object | None:
-        """An object; None when there is none.
+        """Read an object; None if it does not exist.
 
         Args:
-            unless: a tag; an object that still has it comes with it and without its data.
+            unless: a tag; an object that still has this tag is returned without its data.
         """
 
     def get_many(self, keys: Sequence[str], first: int | None = None) -> dict[str, bytes]:
-        """The bytes of those objects that are there, fetched at the same time.
+        """Read several objects concurrently; those that do not exist are left out.
 
         Args:
-            first: only so many bytes of each, from its start; None for all.
+            first: read only this many bytes from the start of each; None for all.
         """
 
     def put_many(self, objects: Mapping[str, bytes]) -> None:
-        """Write objects, whatever is there, at the same time."""
+        """Write several objects concurrently, replacing existing ones."""
 
     def create(self, key: str, data: bytes) -> str | None:
-        """Write an object where there is none; its tag, or None where there was one."""
+        """Write a new object and return its tag; None if the key already has an object."""
 
     def replace(self, key: str, data: bytes, tag: str) -> str | None:
-        """Write an object over the one with this tag; the new tag.
+        """Replace the object that has this tag, and return the new tag.
 
-        None where there was another object, or none.
+        None if the key has another object, or none.
         """
 
     def list(self, prefix: str, after: str = "") -> Sequence[Entry]:
-        """Some of the objects whose key begins with ``prefix``, in byte order of their keys.
+        """List some of the objects whose key begins with ``prefix``, in byte order of their keys.
 
         Args:
             after: only keys greater than this one.
 
-        Returns an empty list only where there are no more.
+        Returns an empty list only if there are no more.
         """
 
     def folders(self, folder: str, prefix: str, after: str = "") -> Sequence[str]:
-        """Some of the names that follow ``folder`` in keys, up to the next ``/``, in byte order.
+        """List some of the subfolders of ``folder``, in byte order of their names.
 
         Args:
             folder: the start of a key, with the ``/`` at its end.
             prefix: only names that begin with it.
             after: only names greater than this one.
 
-        Returns an empty list only where there are no more.
+        Returns an empty list only if there are no more.
         """
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects; those that are not there are no error."""
+        """Remove objects; missing ones are no error."""
 
     def close(self) -> None:
-        """Release connections. No call comes after it."""
+        """Release the connections. No call follows."""
 
 
 class AsyncObjects(Protocol):
-    """:class:`Objects`, with ``await``. A cancelled write is wholly done or wholly not."""
+    """:class:`Objects`, with ``await``. A cancelled write takes effect completely or not at all."""
 
     async def get(self, key: str, unless: str = "") -> Object | None: ...
 

@@ -1,4 +1,4 @@
-"""Objects in a bucket of S3, through obstore: blocking, and asynchronous."""
+"""S3 drivers based on obstore: blocking and asynchronous."""
 
 from checkpoint_objectstore._async.obstore import AsyncObstoreObjects
 from checkpoint_objectstore._sync.obstore import ObstoreObjects

@@ -1,4 +1,4 @@
-"""Objects in a bucket of S3, or of a server that speaks its protocol, through botocore."""
+"""The driver for S3 and compatible servers, based on botocore."""
 
 from __future__ import annotations
 
@@ -8,51 +8,50 @@ from contextlib import closing
 from typing import Any
 
 from checkpoint.errors import StoreUnavailable
-from checkpoint_objectstore.objects import Entry, Object
-from checkpoint_objectstore.s3_answers import undeleted
-from checkpoint_objectstore.s3_client import checked, warm
-from checkpoint_objectstore.s3_errors import (
+from checkpoint_objectstore._s3_answers import undeleted
+from checkpoint_objectstore._s3_client import checked, warm
+from checkpoint_objectstore._s3_errors import (
     FAILURES,
     code_of,
     status_of,
     translated,
     was_sent_again,
 )
-from checkpoint_objectstore.s3_url import (
+from checkpoint_objectstore._s3_settings import (
     Settings,
     checked_bucket,
     checked_settings,
     parsed,
     root_of,
 )
+from checkpoint_objectstore.objects import Entry, Object
 
-_BATCH = 1000  # keys that one request may delete
+_BATCH = 1000  # keys deleted by one request
 
 
 class S3Objects:
-    """The objects of a bucket whose keys begin with a prefix.
+    """The objects of a bucket under a prefix.
 
-    The client is made by the first call. Unless one is given, it tries each request up to three
-    times, as botocore's "standard" mode does. Safe to share between threads and with a forked
-    child.
+    The first call creates the client, unless one is given. It tries each request up to three times,
+    in botocore's "standard" retry mode. Safe to share between threads and with a forked child.
 
     Args:
         bucket: its name, or the ARN of an access point.
-        prefix: what all keys begin with, without the ``/`` at its end; empty: the whole bucket.
-        client: a client of boto3, used as it is, and not closed. Or:
+        prefix: of all keys, without a final ``/``; empty for the whole bucket.
+        client: a boto3 client, used unchanged and never closed. Or:
         session: a session of boto3 or botocore; by default a new one, which finds credentials in
             the environment, in AWS's files and from roles.
-        kms_key_id: a KMS key that objects are encrypted with.
+        kms_key_id: a KMS key that encrypts the objects.
         endpoint_url: of a server other than AWS's.
         region: of the bucket.
         profile: a section of AWS's configuration files.
-        path_style: whether the bucket is named in the path of requests; None: whatever fits.
-        timeout: seconds without a byte before a try is given up; None: 10.
+        path_style: whether the path of requests names the bucket; None to choose automatically.
+        timeout: seconds without a byte before a try fails; None: 10.
 
     Raises:
-        InvalidOption: an argument that has no meaning.
-        StoreDenied: from any call, the credentials are refused, or there are none.
-        NotAStore: from any call, there is no such bucket.
+        InvalidOption: an argument is invalid.
+        StoreDenied: from any call, the credentials are refused or missing.
+        NotAStore: from any call, the bucket does not exist.
         StoreUnavailable: from any call, no answer came.
 
     Example:
@@ -62,7 +61,7 @@ class S3Objects:
         S3Objects('agents', 'prod')
     """
 
-    _page: int | None = None  # keys in a listing's answer; None: as many as the server likes
+    _page: int | None = None  # keys in a page of a listing; None for the server's default
 
     def __init__(
         self,
@@ -103,7 +102,7 @@ class S3Objects:
             raise self._translated(exc) from exc
 
     def get_many(self, keys: Sequence[str], first: int | None = None) -> dict[str, bytes]:
-        # A range cannot be empty, so of nothing at least a byte is asked for.
+        # A range cannot be empty, so it asks for at least one byte.
         part = {} if first is None else {"Range": f"bytes=0-{max(first, 1) - 1}"}
 
         def fetch(key: str) -> bytes | None:
@@ -111,7 +110,7 @@ class S3Objects:
                 return self._read(key, **part).data[:first]
             except FAILURES as exc:
                 if first is not None and status_of(exc) == 416:
-                    return b""  # it is there, and empty
+                    return b""  # the object is empty
                 if _is_absent(exc):
                     return None
                 raise self._translated(exc) from exc
@@ -136,8 +135,8 @@ class S3Objects:
 
     def folders(self, folder: str, prefix: str, after: str = "") -> builtins.list[str]:
         inside = self._root + folder
-        # ``after`` need not be a whole name. If it is one, it comes again: what is in it is behind
-        # it. It must not be skipped by the server, which would also skip what only begins like it.
+        # If ``after`` is a folder, the server lists it again, because its keys sort after it. A
+        # later start would skip it, but also other folders that only begin with the same name.
         start = inside + after if after else ""
         for answer in self._pages(Prefix=inside + prefix, Delimiter="/", StartAfter=start):
             names = [item["Prefix"][len(inside) : -1] for item in answer.get("CommonPrefixes", ())]
@@ -151,7 +150,7 @@ class S3Objects:
         return self._guarded(key, data, IfNoneMatch="*")
 
     def replace(self, key: str, data: bytes, tag: str) -> str | None:
-        if not tag:  # no object has it; and without it, a write would have no condition
+        if not tag:  # no object has an empty tag; passed on, it would be no condition
             return None
         return self._guarded(key, data, IfMatch=tag)
 
@@ -173,13 +172,13 @@ class S3Objects:
                 )
             except FAILURES as exc:
                 raise self._translated(exc, writes=True) from exc
-            # The answer to the whole is a success even where that to every part is not.
+            # The request succeeds even if every deletion in it fails.
             for error in answer.get("Errors", ()):
                 if error.get("Code") != "NoSuchKey":
                     raise undeleted(error, self._bucket)
 
     def preload(self) -> None:
-        """Read what every client needs, so that those of this process are made in less time."""
+        """Load the data that every client needs, so that the first call takes less time."""
         try:
             warm()
         except FAILURES as exc:
@@ -207,23 +206,23 @@ class S3Objects:
             answer = self._write(key, data, **condition)
         except FAILURES as exc:
             refused = status_of(exc) == 412 or ("IfMatch" in condition and _is_absent(exc))
-            # Sent a second time, it may have been refused because of what the first did.
+            # An earlier try of this write may have made its condition fail.
             if refused and not was_sent_again(exc):
                 return None
             raise self._translated(exc, writes=True, guarded=True) from exc
         return self._tag(answer)
 
     def _tag(self, answer: Mapping[str, Any]) -> str:
-        """The tag of an object. Without one, a change of it would not be seen."""
+        """The tag of an object. Without one, changes would go unnoticed."""
         if not (tag := answer.get("ETag")):
             raise StoreUnavailable(
-                f"the bucket {self._bucket!r} answered without an ETag; it is no S3 server, or "
-                f"something on the way removes headers"
+                f"the bucket {self._bucket!r} answered without an ETag; it is not an S3 server, or "
+                f"a proxy removes headers"
             )
         return str(tag)
 
     def _pages(self, **query: Any) -> Any:
-        """Answers to a listing; the second is asked for when the first was not enough."""
+        """Yield the pages of a listing, each requested only when needed."""
         query = {name: value for name, value in query.items() if value}
         if self._page is not None:
             query["MaxKeys"] = self._page
@@ -242,7 +241,7 @@ class S3Objects:
             return []
         try:
             workers = self._clients.workers()
-        except FAILURES as exc:  # there is no client
+        except FAILURES as exc:  # the client could not be created
             raise self._translated(exc) from exc
         return workers.map(call, items)
 
@@ -253,10 +252,10 @@ class S3Objects:
 
 
 def objects_of(url: str) -> S3Objects:
-    """What an S3 URL names, as :func:`checkpoint_objectstore.s3_url.open_store` takes it."""
+    """The driver for an S3 URL; see :func:`checkpoint_objectstore._s3_url.open_store`."""
     return S3Objects(**parsed(url)[1])
 
 
 def _is_absent(exc: BaseException) -> bool:
-    """Whether S3 said that there is no such object, and not that there is no bucket, or no S3."""
+    """Whether the object does not exist, as opposed to the bucket or the server."""
     return status_of(exc) == 404 and code_of(exc) == "NoSuchKey"

@@ -1,4 +1,4 @@
-"""A store of objects, for drivers of one's own and for clients that are set up by hand."""
+"""Object stores for custom drivers and for clients configured by hand."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Sessions in SQL databases: SQLite, the embedded default."""
+"""Sessions in SQL databases: SQLite, the default store."""

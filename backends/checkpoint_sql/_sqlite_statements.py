@@ -1,6 +1,6 @@
 """The statements of a SQLite store, as text."""
 
-# Generated from tables.py and queries.py by tools/compile_sql.py: change those.
+# Generated from _tables.py and _queries.py by tools/compile_sql.py: change those.
 
 LAYOUT = 1
 

@@ -1,6 +1,6 @@
-"""Sessions in a SQLite file, through the standard library's driver.
+"""Sessions in a SQLite file, with the driver of the standard library.
 
-One file serves all processes of one machine; it must not lie on a network file system.
+All processes of one machine can share a file. It must not be on a network file system.
 """
 
 from __future__ import annotations
@@ -11,20 +11,19 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from checkpoint._ids import SessionKey
+from checkpoint._stores.registry import redact
 from checkpoint.errors import InvalidOption
-from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.registry import redact
-from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Segment
+from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Record, Segment
+from checkpoint_sql import _rows as rows
 from checkpoint_sql import _sqlite_statements as sql
-from checkpoint_sql import rows
-from checkpoint_sql.sqlite_file import SqliteFile
+from checkpoint_sql._sqlite_file import SqliteFile
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?", re.ASCII)
 
 
 class SqliteStore(SqliteFile):
-    """A SQLite file. Safe to share between threads; opens again by itself in a forked child.
+    """A SQLite file. Safe to share between threads, and with a forked child.
 
     Args:
         path: the file; created, with its tables, by the first call. Its directory must exist.
@@ -33,12 +32,16 @@ class SqliteStore(SqliteFile):
 
     Raises:
         NotAStore: on the first call, the file holds something else.
-        StoreTooNew: on the first call, a newer version of this library laid it out.
+        StoreTooNew: on the first call, a newer version of this library created its layout.
     """
+
+    rewrites = True
 
     # --- reading ---------------------------------------------------------------------------------
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
         statement = sql.READ_NEWEST if revision is None else sql.READ_REVISION
         values = {
             **key._asdict(),
@@ -48,8 +51,8 @@ class SqliteStore(SqliteFile):
         found = self._query(statement, values)
         return rows.segment(found) if found else None
 
-    def heads(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+    def headers(
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
         values = {
             **key._asdict(),
@@ -61,7 +64,7 @@ class SqliteStore(SqliteFile):
         return [(rows.record(revision, head, b""), size) for revision, head, size in found]
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         values = {
             "namespace": namespace,
@@ -96,7 +99,7 @@ class SqliteStore(SqliteFile):
             **head._asdict(),
             "parent": commit.parent,
             "parent_epoch": head.epoch,
-            "head": commit.record.head,
+            "head": commit.record.header,
             "body": commit.record.body,
         }
 
@@ -128,7 +131,14 @@ class SqliteStore(SqliteFile):
             for first, last in pruning.remove
         ]
         written = [
-            {**key._asdict(), "base": base, **record._asdict()} for record, base in pruning.records
+            {
+                **key._asdict(),
+                "revision": record.revision,
+                "base": base,
+                "head": record.header,
+                "body": record.body,
+            }
+            for record, base in pruning.records
         ]
 
         def write(connection: sqlite3.Connection) -> bool:
@@ -178,19 +188,19 @@ def open_store(url: str) -> SqliteStore:
     Parameters: ``timeout`` (seconds to wait for other writers, default 10) and ``mode=ro``.
 
     Raises:
-        InvalidOption: the URL names no file, or has another parameter.
+        InvalidOption: the URL has no file, or an invalid or unknown parameter.
     """
     location, _, query = url.partition("?")
     path = unquote(location.partition("://")[2], errors="surrogateescape")
     options = dict(parse_qsl(query, keep_blank_values=True))
     if not path.startswith("/") or path in ("/", "/:memory:") or "\0" in path:
         raise InvalidOption(
-            f"{redact(url)!r} names no file; write sqlite:///agents.db, with four slashes for an "
-            f"absolute path. For a store in memory use memory://"
+            f"{redact(url)!r} does not name a file; write sqlite:///agents.db, with four slashes "
+            f"for an absolute path. For a store in memory, use memory://"
         )
     mode, timeout = options.pop("mode", "rwc"), options.pop("timeout", "10")
     if options or mode not in ("ro", "rwc") or not _SECONDS.fullmatch(timeout):
         raise InvalidOption(
-            f"{redact(url)!r}: a SQLite URL takes ?timeout=SECONDS and ?mode=ro, and nothing else"
+            f"{redact(url)!r}: a SQLite URL takes ?timeout=SECONDS and ?mode=ro only"
         )
     return SqliteStore(path[1:], timeout=float(timeout), read_only=mode == "ro")

@@ -1,1 +1,1 @@
-"""The asynchronous face, written by hand; the blocking one is generated from it."""
+"""The checkpointer; the blocking version is generated from the asynchronous one."""

@@ -1,11 +1,19 @@
-"""Reading a session's head and moving it: the protocol every save goes through."""
+"""The commit protocol: reads the head of a session and moves it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import random
 
 from checkpoint._async.paging import PagesGone, fetch
+from checkpoint._document.pages import PageData
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records.baseline import Baseline, Tip
+from checkpoint._records.header import Kind, RecordHeader, read_header
+from checkpoint._records.segment import read, survey
+from checkpoint._runtime.snapshot import from_micros
+from checkpoint._runtime.waiting import AsyncAttempts
+from checkpoint._serializer import Draft
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
@@ -18,82 +26,71 @@ from checkpoint.errors import (
     StoreUnavailable,
     UnsupportedFormat,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.pages import PageData
-from checkpoint.record import Header, Kind, read_header
-from checkpoint.segment import Baseline, Tip, read, survey
-from checkpoint.serializer import Draft
-from checkpoint.snapshot import from_micros
 from checkpoint.store import AsyncStore, Commit, Head, Page, Segment
-from checkpoint.waiting import async_sleep
 
 ATTEMPTS = 5
-_FIRST_PAUSE = 0.05  # seconds; doubled for each attempt
+_FIRST_PAUSE = 0.1  # seconds
+_LONGEST_PAUSE = 0.8
 
 
 class EpochMoved(Exception):
-    """The head is the one a save was made for, but something was taken out of its session."""
+    """The head is the one a save was drafted for, but a removal has moved its epoch."""
 
 
 async def load(
     store: AsyncStore,
     key: SessionKey,
     revision: int | None,
-    max_bytes: int,
+    limits: Limits,
     known: Baseline | None = None,
 ) -> Baseline | None:
-    """Read and verify a revision (the newest, if None); None when there never was a session.
+    """Read and verify a revision (the newest if None); None if the session never existed.
 
     Args:
-        known: what was loaded of the session before; only what is newer is asked for.
+        known: a baseline loaded before; only newer records are requested.
 
     Raises:
-        SessionNotFound: an older revision of a deleted session was asked for.
-        RevisionNotFound, RevisionPruned: the session has no such revision, or has it no more.
-        Damaged, UnsupportedFormat, StateTooLarge: see :func:`checkpoint.segment.read`.
+        SessionNotFound: an older revision of a deleted session was requested.
+        RevisionNotFound, RevisionPruned: the revision does not exist, or was removed.
+        Damaged, UnsupportedFormat, StateTooLarge: see :func:`checkpoint._records.segment.read`.
         StoreError: the store did not answer.
     """
-    segment = await store.read(key, revision, known.header.revision if known else 0)
+    segment = await store.read(key, revision, since=known.header.revision if known else 0)
     if segment is None:
         return None
     if known is not None:
-        if (newer := _newer(key, segment, known, max_bytes)) is not None:
+        if (newer := _newer(key, segment, known, limits)) is not None:
             return newer
         if not segment.records or segment.records[0].revision != segment.head.base:
-            return await load(store, key, revision, max_bytes)  # only part of it was sent
+            return await load(store, key, revision, limits)  # the segment was sent in part
     head = segment.head
     if revision is not None and not segment.records:
         if head.deleted:
-            raise SessionNotFound("it was deleted", **key._asdict())
+            raise SessionNotFound("it was deleted").at(key)
         if 1 <= revision <= head.revision:
-            raise RevisionPruned("this revision was removed", **key._asdict(), revision=revision)
-        raise RevisionNotFound(
-            f"there is no such revision; the newest is {head.revision}",
-            **key._asdict(),
-            revision=revision,
+            raise RevisionPruned("this revision was removed").at(key, revision)
+        raise RevisionNotFound(f"there is no such revision; the newest is {head.revision}").at(
+            key, revision
         )
-    stored = read(key, segment.records, max_bytes)
+    stored = read(key, segment.records, limits, epoch=head.epoch)
     if stored.tip.header.kind is Kind.TOMBSTONE and stored.tip.header.revision != head.revision:
-        raise RevisionPruned(
-            "the session was deleted at this revision, and created anew later",
-            **key._asdict(),
-            revision=revision,
+        raise RevisionPruned("the session was deleted at this revision and created again later").at(
+            key, revision
         )
     _check_place(key, segment, stored.tip.header, revision)
     pages: dict[bytes, PageData] = {}
     try:
         number = stored.tip.header.revision
-        await fetch(store, key, stored.base.spilled(), pages, max_bytes, number, head.epoch)
+        await fetch(store, key, stored.base.spilled(), pages, limits, number, head.epoch)
     except PagesGone:
-        return await load(store, key, revision, max_bytes)
-    loaded = stored.build(key, pages)
-    return loaded._replace(tip=loaded.end._replace(epoch=head.epoch))
+        return await load(store, key, revision, limits)
+    return stored.build(key, pages)
 
 
-def _newer(key: SessionKey, segment: Segment, known: Baseline, max_bytes: int) -> Baseline | None:
-    """What was known, with the records sent after it; None when they do not go on from it."""
+def _newer(key: SessionKey, segment: Segment, known: Baseline, limits: Limits) -> Baseline | None:
+    """The known baseline with newer records applied; None if they do not continue it."""
     head, tip = segment.head, known.end
-    if head.epoch != tip.epoch:  # its records may have been written anew
+    if head.epoch != tip.epoch:  # its records may have been rewritten
         return None
     if head.write_id == tip.header.write_id:
         return known
@@ -101,26 +98,25 @@ def _newer(key: SessionKey, segment: Segment, known: Baseline, max_bytes: int) -
     if first != tip.header.revision + 1 or head.base != tip.header.revision - tip.patches:
         return None
     try:
-        stored = read(key, segment.records, max_bytes, after=tip)
+        stored = read(key, segment.records, limits, tip, tip.epoch)
         _check_place(key, segment, stored.tip.header, None)
         loaded = stored.build_on(key, known)
-    except Damaged:  # not the segment that was known: the whole of it tells
+    except Damaged:  # perhaps another segment than the known one: reading all of it decides
         return None
     return loaded
 
 
-def _check_place(key: SessionKey, segment: Segment, header: Header, revision: int | None) -> None:
-    """What was read must be what was asked for, and the newest what the head says it is."""
+def _check_place(
+    key: SessionKey, segment: Segment, header: RecordHeader, revision: int | None
+) -> None:
+    """Require the requested revision and, if it is the newest, the write that the head names."""
     head = segment.head
     wanted = head.revision if revision is None else revision
     if header.revision != wanted or (wanted == head.revision and header.write_id != head.write_id):
         raise Damaged(
-            f"the store gave revision {header.revision}, written as {header.write_id.hex()}, where "
-            f"its head says {head.revision}, written as {head.write_id.hex()}",
-            namespace=key.namespace,
-            session_id=key.session_id,
-            revision=wanted,
-        )
+            f"the store returned revision {header.revision} (write {header.write_id.hex()}), but "
+            f"its head names revision {head.revision} (write {head.write_id.hex()})"
+        ).at(key, wanted)
 
 
 async def send(
@@ -131,31 +127,29 @@ async def send(
     *,
     sent_before: bool = False,
 ) -> None:
-    """Commit a draft, if the session's head is still the one it was made for.
+    """Commit a draft if the session's head is still the one it was made for.
 
-    An unclear answer, or a refusal, is resolved: the head, or the ring of recent writes, has our
-    ``write_id`` (done), or somebody else's write on our parent (``Conflict``), or neither: then the
-    identical write is sent again, whose guard lets only one of them happen.
+    An unclear answer or a refusal is resolved by reading the session. If the head or the ring of
+    recent writes has our ``write_id``, the draft is saved. If another write has our parent, it is
+    a ``Conflict``. Otherwise the same write is sent again; its guard lets only one succeed.
 
     Args:
-        clock: microseconds since 1970, noted with the pages.
-        sent_before: an earlier call may have written it already.
+        clock: microseconds since 1970, stored with the pages.
+        sent_before: an earlier call may have written the draft.
 
     Raises:
-        EpochMoved: it is to be sealed again; this one was not written, and never will be.
+        EpochMoved: the draft was not written and never will be; make it again.
         Conflict: another write came first.
         SaveUnclear: the store stopped answering.
-        StoreError: it was certainly not written.
+        StoreError: the draft was certainly not written.
     """
     commit = _commit(draft)
     pages = list(draft.pages.items())
     unclear: CheckpointError | None = None
     was_sent = sent_before
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            await async_sleep(_FIRST_PAUSE * 2**attempt * (0.5 + random() / 2))
+    async for _ in AsyncAttempts(ATTEMPTS, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE):
         try:
-            if pages:  # before the head that names them, so that no reader ever misses one
+            if pages:  # before the head that names them, so that no reader misses one
                 await store.put_pages(key, [Page(id, data, clock()) for id, data in pages])
                 pages = []
             was_sent = True
@@ -169,8 +163,8 @@ async def send(
             segment = await store.read(key)
             tip = survey(key, segment) if segment else None
             if tip is not None:
-                # Also when it was refused at the first try: something on the way to the store may
-                # have sent it twice, and the answer is that to the second.
+                # Also after a refusal of the first attempt: a proxy may have sent the write twice,
+                # and returned the answer to the second.
                 landed = await _landed(store, key, commit, tip)
                 if landed:
                     return
@@ -186,13 +180,10 @@ async def send(
     if not was_sent and isinstance(unclear, StoreError):
         raise unclear
     raise SaveUnclear(
-        "the store did not answer in time, so it is not known whether this revision was "
-        "saved. Save the same state object again to find out (it is never saved twice), or "
-        "restore the session and look",
-        namespace=key.namespace,
-        session_id=key.session_id,
-        revision=draft.record.revision,
-    ) from unclear
+        "the store did not answer in time, so this revision may or may not have been saved. Save "
+        "the same state object again to find out (it is never saved twice), or restore the session "
+        "and check"
+    ).at(key, draft.record.revision) from unclear
 
 
 def _commit(draft: Draft) -> Commit:
@@ -209,41 +200,48 @@ def _commit(draft: Draft) -> Commit:
 
 
 async def _landed(store: AsyncStore, key: SessionKey, commit: Commit, tip: Tip) -> bool | None:
-    """Whether a write is among the recent ones, or under its own revision further back.
+    """Whether a write is among the recent ones, or stored further back under its revision.
 
-    None where nothing remembers that revision any more.
+    None if that revision is no longer known.
     """
     write_id, revision = commit.head.write_id, commit.record.revision
     if any(write.write_id == write_id for write in tip.recent):
         return True
     if tip.header.revision < revision or any(write.revision == revision for write in tip.recent):
         return False
-    below = await store.heads(key, revision + 1, 1)
+    below = await store.headers(key, revision + 1, 1)
     found = [record for record, _ in below if record.revision == revision]
     return read_header(found[0])[0].write_id == write_id if found else None
 
 
-def conflict(key: SessionKey, parent_revision: int, newest: Header | None) -> Conflict:
+def conflict(key: SessionKey, parent_revision: int, newest: RecordHeader | None) -> Conflict:
     """The error for a state whose parent is not the newest revision (0: it has no parent)."""
-    mine = f"revision {parent_revision}" if parent_revision else "no revision of this session"
+    mine = (
+        f"is based on revision {parent_revision}"
+        if parent_revision
+        else "has no parent in this session"
+    )
     if newest is not None and newest.kind is Kind.TOMBSTONE:
         newest = None
     if newest is None:
-        theirs = "the session does not exist any more"
+        theirs = "the session no longer exists"
     else:
         at = from_micros(newest.saved_at).isoformat(timespec="milliseconds")
         theirs = f"the session is at revision {newest.revision}, saved by {newest.writer} at {at}"
     advice = (
-        "Restore and apply the turn again, or use run(), which does"
+        "Restore the session and apply the turn again, or use run(), which does so"
         if parent_revision
         else "If it is a copy of a restored state (or a dict, or another agent), pass parent=; if "
         "it is new, give it a session id of its own"
     )
     return Conflict(
-        f"this state comes from {mine}, and {theirs}; nothing was written. {advice}",
+        f"this state {mine}, but {theirs}; nothing was written. {advice}",
         parent_revision=parent_revision or None,
         current_revision=newest.revision if newest else None,
         writer=str(newest.writer) if newest else None,
-        namespace=key.namespace,
-        session_id=key.session_id,
-    )
+    ).at(key)
+
+
+def contended(key: SessionKey) -> Conflict:
+    """The error if others changed a session on every attempt."""
+    return Conflict("others saved or pruned it on every attempt; try again later").at(key)

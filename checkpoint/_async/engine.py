@@ -1,4 +1,4 @@
-"""What the methods of a checkpointer are made of: saving, replacing the head."""
+"""The engine: saves states and replaces the head of a session."""
 
 from __future__ import annotations
 
@@ -6,13 +6,28 @@ import os
 import time
 from collections.abc import Callable, Collection
 from functools import partial
-from random import random
 from typing import Any, TypeVar
 
-from checkpoint import log
-from checkpoint._async.commits import EpochMoved, conflict, send
+from checkpoint._async.commits import EpochMoved, conflict, contended, send
 from checkpoint._async.loading import AsyncLoader
 from checkpoint._async.paging import PagesGone
+from checkpoint._hydrator import wanted
+from checkpoint._ids import SessionKey
+from checkpoint._records.baseline import Baseline, Tip
+from checkpoint._records.header import Kind, RecordHeader
+from checkpoint._records.labels import attachment_name, label_attachment
+from checkpoint._records.pagination import AnchorNeeded
+from checkpoint._runtime import log
+from checkpoint._runtime.lineage import Lineage
+from checkpoint._runtime.snapshot import Snapshot
+from checkpoint._runtime.waiting import AsyncAttempts, async_value
+from checkpoint._serializer import (
+    Draft,
+    draft_save,
+    draft_tombstone,
+    owned_by,
+    serialize,
+)
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
@@ -25,28 +40,16 @@ from checkpoint.errors import (
     StateTooLarge,
     UnsupportedFormat,
 )
-from checkpoint.hydrator import hydrate, wanted
-from checkpoint.ids import SessionKey
-from checkpoint.labels import attachment_name, label_attachment
-from checkpoint.origins import Lineage
-from checkpoint.paginate import AnchorNeeded
-from checkpoint.record import Header, Kind
-from checkpoint.segment import Baseline, Tip
-from checkpoint.serializer import Draft, owned_by, plan, seal_save, seal_tombstone
-from checkpoint.snapshot import Snapshot
-from checkpoint.waiting import async_sleep, async_value
 
 S = TypeVar("S")
 D = TypeVar("D")
 
-_ATTEMPTS = 20
-
 
 class AsyncEngine(AsyncLoader[S]):
-    """Saves the sessions of one store, one namespace, one schema, and loads them."""
+    """Loads and saves the sessions of one store, namespace and schema."""
 
     async def capture(self, subject: Any) -> S:
-        """The state of what a caller works with: an agent, or the state itself."""
+        """The state of ``subject``: captured from an agent, or the subject itself."""
         adapter = self.options.adapter
         state: S = await async_value(adapter.capture(subject)) if adapter else subject
         return state
@@ -54,27 +57,26 @@ class AsyncEngine(AsyncLoader[S]):
     async def lineage_of(
         self, subject: object, key: SessionKey, parent: Snapshot | None
     ) -> Lineage:
-        """Where a state came from: as told, as remembered, or from nowhere, as a new session's.
+        """The lineage of a state: from ``parent``, remembered, or that of a new session.
 
         Raises:
-            Conflict: the session does not hold the parent; or a new one's is there already.
+            Conflict: the session does not have the parent, or a new session exists already.
         """
         if parent is None:
-            known = self.origins.get(subject, key)
-            return known or Lineage(key, Baseline(await self.absent(key)))
+            known = self.lineages.get(subject, key)
+            return known or Lineage(key, Baseline(await self.require_absent(key)))
         if (parent.namespace, parent.session_id) != key:
             raise InvalidOption(
                 f"the parent is a snapshot of session {parent.session_id!r} in namespace "
-                f"{parent.namespace!r}; to start another session from it, use fork()",
-                **key._asdict(),
-            )
+                f"{parent.namespace!r}; use fork() to create another session from it"
+            ).at(key)
         try:
             loaded = await self.load(key, parent.revision)
         except (SessionNotFound, RevisionNotFound) as exc:
             tip = await self.tip(key)
             raise conflict(key, parent.revision, tip.header if tip else None) from exc
         if loaded.header.write_id.hex() != parent.write_id:
-            raise conflict(key, parent.revision, (await self.living(key)).header)
+            raise conflict(key, parent.revision, (await self.require_session(key)).header)
         while True:
             try:
                 pages = dict(loaded.pages)
@@ -82,39 +84,54 @@ class AsyncEngine(AsyncLoader[S]):
                 break
             except PagesGone:
                 loaded = await self.load(key, parent.revision)
-        schema, cache = self.options.schema, self.options.cache
-        loaded = loaded._replace(pages=pages)
-        source = self.source(key, loaded)
-        return Lineage(key, hydrate(key, loaded, schema, None, source, cache)[1])
+        return Lineage(key, self.hydrate(key, loaded._replace(pages=pages))[1])
 
     async def save(
         self,
-        state: S,
+        subject: Any,
         lineage: Lineage,
         *,
         turn_id: str | None = None,
         result: dict[int, Any] | None = None,
         branch: bool = False,
-    ) -> Header | None:
-        """Save a state as the child of its origin; None when a new one has nothing to save.
+    ) -> RecordHeader | None:
+        """Save a state as the child of its origin; None if a new state has nothing to save.
 
-        A branch goes on the head, whatever it is; anything else only on the origin.
+        A branch is saved on any head; everything else only on the origin.
+
+        Args:
+            subject: an agent, or the state itself; its lineage is remembered.
         """
+        self.lineages.remember(subject, lineage)
+        try:
+            state = await self.capture(subject)
+            return await self._save(state, lineage, turn_id, result, branch)
+        finally:
+            # Again: a plain dict is remembered only while a save of it is pending.
+            self.lineages.remember(subject, lineage)
+
+    async def _save(
+        self,
+        state: S,
+        lineage: Lineage,
+        turn_id: str | None,
+        result: dict[int, Any] | None,
+        branch: bool,
+    ) -> RecordHeader | None:
         await self._settle(lineage)
         before = lineage.known.tip
-        for attempt in range(_ATTEMPTS):
+        async for left in AsyncAttempts():
             known = lineage.known
             tip = await self._head_for_branch(lineage) if branch else known.tip
             header = self.header(tip, parent=known.tip, turn_id=turn_id)
-            plan = partial(self.plan, lineage.key, state, known, tip, header, result)
-            lineage.pending = await self._anchored(lineage.key, tip, known, plan)
+            draft = partial(self.serialize, lineage.key, state, known, tip, header, result)
+            lineage.pending = await self._draft_with_anchor(lineage.key, tip, known, draft)
             try:
                 await self._settle(lineage, planned=True)
                 break
             except Conflict:
-                if not branch or attempt + 1 == _ATTEMPTS:
+                if not (branch and left):
                     raise
-            await async_sleep(_pause(attempt))
         saved, after = lineage.known.saved, lineage.known.tip
         if self.options.retention is not None and before and after and before is not after:
             from checkpoint._async.maintenance import after_save
@@ -131,18 +148,18 @@ class AsyncEngine(AsyncLoader[S]):
             raise conflict(lineage.key, mine.header.revision, None)
         if head.header.write_id == mine.header.write_id:
             return mine
-        # Its pages are safe while the epoch of this head lasts: it is there after that was read.
+        # The parent exists after the head was read, so its pages are safe while the epoch lasts.
         await self.load(lineage.key, mine.header.revision)
         return head
 
     async def _settle(self, lineage: Lineage, *, planned: bool = False) -> None:
-        """Send the pending save, if there is one, until it is stored or refused.
+        """Send the pending save, if any, until it is stored or refused.
 
-        It stays pending through all else: an unclear answer, a cancellation, a signal; and when
-        it was pending before, through any failure of the store.
+        It stays pending after anything else: an unclear answer, a cancellation, a signal; and if
+        it was pending before, after any failure of the store.
 
         Args:
-            planned: it was made just now, so a failure to write it means that it is not written.
+            planned: it was drafted just now, so a failure means that it was not written.
         """
         if (draft := lineage.pending) is None:
             return
@@ -153,7 +170,7 @@ class AsyncEngine(AsyncLoader[S]):
                     await self._send(lineage.key, draft, sent_before=sent_before)
                     break
                 except EpochMoved:
-                    sealed = await self._sealed_again(lineage.key, draft)
+                    again = await self._redraft(lineage.key, draft)
             except SaveUnclear:
                 raise
             except CheckpointError as exc:
@@ -162,50 +179,50 @@ class AsyncEngine(AsyncLoader[S]):
                     lineage.pending = None
                 raise
             if lineage.pending is draft:
-                lineage.pending = sealed
-            draft, sent_before = sealed, False
-        if lineage.pending is draft:  # another task may have settled it, and gone on
+                lineage.pending = again
+            draft, sent_before = again, False
+        if lineage.pending is draft:  # another task may have settled it, and saved since
             if lineage.known.saved is None:
                 self.options.watch.saw_created(lineage.key.session_id)
             lineage.known, lineage.pending = draft.after, None
-            draft.stored(self.source(lineage.key, draft.after), self.options.cache)
+            draft.stored(self.page_loader(lineage.key, draft.after), self.options.cache.known_items)
 
-    async def _sealed_again(self, key: SessionKey, draft: Draft) -> Draft:
-        """The same save on the same head, of which the epoch moved since."""
+    async def _redraft(self, key: SessionKey, draft: Draft) -> Draft:
+        """Draft the same save again, on the same head with its new epoch."""
         header, wanted = draft.header, draft.wanted
         tip = await self.tip(key)
         if draft.operations is not None:
-            tip = (await self.load(key, None)).end  # its records may have been written anew
+            tip = (await self.load(key, None)).end  # its records may have been rewritten
         if tip is None or tip.header.write_id != draft.guard:
             raise conflict(key, draft.tip.header.parent_revision, tip.header if tip else None)
         if header is None or wanted is None:
-            return seal_tombstone(key, draft.tip.header, tip)
+            return draft_tombstone(key, draft.tip.header, tip)
         wanted = wanted._replace(spilled=())  # the pages of big values may be gone by now
         if header.parent_write_id not in (b"", draft.guard):  # a branch
-            # Its pages are safe as in _head_for_branch, if its parent was not what was taken out.
+            # As in _head_for_branch, its pages are safe; this raises if the parent was removed.
             await self.load(key, header.parent_revision)
-        limit = self.options.max_bytes
+        limits = self.options.limits
         operations, memories = draft.operations, draft.memories
-        seal = partial(seal_save, key, header, wanted, operations, memories, tip, limit)
-        return await self._anchored(key, tip, wanted, seal)
+        again = partial(draft_save, key, header, wanted, operations, memories, tip, limits)
+        return await self._draft_with_anchor(key, tip, wanted, again)
 
-    async def _anchored(
-        self, key: SessionKey, tip: Tip | None, known: Baseline, seal: Callable[..., D]
+    async def _draft_with_anchor(
+        self, key: SessionKey, tip: Tip | None, known: Baseline, draft: Callable[..., D]
     ) -> D:
-        """What ``seal`` makes, with the page at hand that it compresses new pages against.
+        """Call ``draft``, and fetch the anchor that it compresses new pages against if needed.
 
-        It is needed once in a while, when a windowed session has filled a page.
+        Only needed when a windowed session has filled a page.
         """
         unreadable: set[bytes] = set()
         while True:
             try:
-                return seal(without=unreadable)
+                return draft(without=unreadable)
             except AnchorNeeded as exc:
-                assert tip is not None  # somebody wrote that page
+                assert tip is not None  # an earlier save wrote the anchor
                 try:
                     await self._fetch(key, Baseline(tip), [exc.page], known.pages)
                 except (PagesGone, Damaged, UnsupportedFormat, StateTooLarge):
-                    unreadable.add(exc.page.id)  # new pages do without it
+                    unreadable.add(exc.page.id)  # compress new pages without it
 
     def header(
         self,
@@ -214,10 +231,10 @@ class AsyncEngine(AsyncLoader[S]):
         parent: Tip | None = None,
         turn_id: str | None = None,
         source: tuple[str, int] | None = None,
-    ) -> Header:
-        """The header of a new record on ``tip``, made from ``parent`` (from the tip, if None)."""
+    ) -> RecordHeader:
+        """The header of a new record on ``tip``, based on ``parent`` (the tip if None)."""
         parent = parent or tip
-        return Header(
+        return RecordHeader(
             revision=tip.header.revision + 1 if tip else 1,
             kind=Kind.BASE,
             write_id=os.urandom(16),
@@ -231,18 +248,18 @@ class AsyncEngine(AsyncLoader[S]):
             source=source,
         )
 
-    def plan(
+    def serialize(
         self,
         key: SessionKey,
         state: S,
         known: Baseline,
         tip: Tip | None,
-        header: Header,
+        header: RecordHeader,
         result: dict[int, Any] | None = None,
         without: Collection[bytes] = (),
     ) -> Draft | None:
-        """:func:`checkpoint.serializer.plan`, with this engine's schema and limit."""
-        return plan(
+        """:func:`checkpoint._serializer.serialize` with this engine's schema and limits."""
+        return serialize(
             key,
             self.options.schema,
             state,
@@ -250,53 +267,52 @@ class AsyncEngine(AsyncLoader[S]):
             known=known,
             tip=tip,
             result=result,
-            max_bytes=self.options.max_bytes,
+            limits=self.options.limits,
             without=without,
         )
 
     async def replace_head(
         self, key: SessionKey, draft: Callable[[Tip | None], Draft | None]
     ) -> Draft | None:
-        """Put what ``draft`` makes of the head on it, whatever it is; again after each conflict.
+        """Store the save that ``draft`` makes for the current head; retry after each conflict.
 
-        Returns the draft that was stored; None when there was nothing to do.
+        Returns the stored draft, or None if there was nothing to do.
         """
-        attempt = 0
-        while (sealed := draft(await self.tip(key))) is not None:
+        async for left in AsyncAttempts():
+            if (made := draft(await self.tip(key))) is None:
+                return None
             try:
-                await self._send(key, sealed)
-                break
+                await self._send(key, made)
+                return made
             except EpochMoved:
                 continue
             except Conflict:
-                attempt += 1
-                if attempt == _ATTEMPTS:
+                if not left:
                     raise
-            await async_sleep(_pause(attempt))
-        return sealed
+        raise contended(key)
 
     async def copy(
         self, key: SessionKey, loaded: Baseline, source: tuple[str, int], tip: Tip | None
     ) -> Snapshot:
-        """Save another revision's document as it is, in its own schema, on a segment.
+        """Save the document of another revision as a base, in its own schema.
 
         Raises:
-            EpochMoved: pages of what was loaded may be gone since; it is to be loaded again.
+            EpochMoved: pages of the loaded revision may have been removed; load it again.
         """
         header = self.header(tip, source=source)._replace(schema=loaded.header.schema)
         if source[0] != key.session_id:
             loaded = owned_by(SessionKey(key.namespace, source[0]), loaded)
-        limit = self.options.max_bytes
-        seal = partial(seal_save, key, header, loaded._replace(result={}), None, (), tip, limit)
-        draft = await self._anchored(key, tip, loaded, seal)
+        limits = self.options.limits
+        again = partial(draft_save, key, header, loaded._replace(result={}), None, (), tip, limits)
+        draft = await self._draft_with_anchor(key, tip, loaded, again)
         await self._send(key, draft)
         return Snapshot.of(*key, draft.tip.header)
 
-    async def label(self, key: SessionKey, label: str, revision: int | str | None) -> Header:
-        """Name a revision; the header of it."""
+    async def label(self, key: SessionKey, label: str, revision: int | str | None) -> RecordHeader:
+        """Label a revision, and return its header."""
         header = (await self.load(key, revision)).header
         await self.store.attach(key, label_attachment(key, label, header.revision))
-        try:  # again: what a rule removed before it saw the label is not kept by it
+        try:  # again: a prune may have removed the revision before it saw the label
             await self.load(key, header.revision)
         except LookupError:
             await self.store.detach(key, 0, attachment_name(label))
@@ -316,12 +332,7 @@ class AsyncEngine(AsyncLoader[S]):
                 session_id=key.session_id,
                 revision=draft.record.revision,
                 writer=str(draft.tip.header.writer),
-                bytes=len(draft.record.head) + len(draft.record.body),
+                bytes=len(draft.record.header) + len(draft.record.body),
                 pages=len(draft.pages),
                 milliseconds=round((time.perf_counter() - started) * 1000, 3),
             )
-
-
-def _pause(attempt: int) -> float:
-    """Seconds to wait after a lost race, the first short, with jitter."""
-    return float(min(0.002 * 2**attempt, 0.25) * random())

@@ -1,55 +1,54 @@
-"""What maintenance reads of a session: its head, its segments by their headers, its revisions."""
+"""Listings for maintenance: sessions, heads, segments and records without their bodies."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from checkpoint.errors import Conflict
-from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.retention import Base, Range, read_base
-from checkpoint.store import AsyncStore, Head
+from checkpoint._async.commits import contended
+from checkpoint._ids import SessionKey
+from checkpoint._records.retention import Base, Range, read_base
+from checkpoint._runtime.waiting import AsyncAttempts
+from checkpoint.store import AsyncStore, Head, Record
 
-_LISTED = 500  # records or sessions asked for at once
+_LISTED = 500  # records or sessions per request
 _NONE_AFTER = 2**53  # no session has so many revisions
-_TRIES = 20
 
 
 async def read_head(store: AsyncStore, key: SessionKey) -> Head | None:
-    """The head of a session, without its records; None when there never was one."""
-    segment = await store.read(key, None, _NONE_AFTER)
+    """The head of a session without its records; None if the session never existed."""
+    segment = await store.read(key, None, since=_NONE_AFTER)
     return segment.head if segment else None
 
 
 async def read_bases(store: AsyncStore, key: SessionKey) -> list[Base]:
-    """All segments of a session, oldest first."""
+    """The bases of a session, oldest first: one for each segment."""
     found: list[Base] = []
-    async for some in listed(store, key, bases=True):
-        found += [read_base(record) for record, _ in some]
+    async for batch in listed(store, key, bases=True):
+        found += [read_base(record) for record, _ in batch]
     return found[::-1]
 
 
 async def read_segments(store: AsyncStore, key: SessionKey) -> tuple[Head | None, list[Base]]:
-    """The head of a session, and after it all its segments as they were at one moment.
+    """The head and the bases of a session, read with no removal in between.
 
     Raises:
-        Conflict: others take something out of the session all the time.
+        Conflict: others removed something on every attempt.
     """
-    for _ in range(_TRIES):
+    async for _ in AsyncAttempts():
         head = await read_head(store, key)
         bases = await read_bases(store, key)
         after = await read_head(store, key)
         if (head and head.epoch) == (after and after.epoch):
             return head, bases
-    raise Conflict("it is pruned by others all the time; try again later", **key._asdict())
+    raise contended(key)
 
 
 async def listed(
     store: AsyncStore, key: SessionKey, *, before: int | None = None, bases: bool = False
 ) -> AsyncIterator[list[tuple[Record, int]]]:
-    """Records without their bodies, and their sizes; newest first, many at once."""
+    """Records without their bodies, and their sizes, in batches; newest first."""
     while True:
-        found = await store.heads(key, before, _LISTED, bases)
+        found = await store.headers(key, before, _LISTED, bases=bases)
         yield found
         if len(found) < _LISTED:
             return
@@ -57,21 +56,21 @@ async def listed(
 
 
 async def measure(store: AsyncStore, key: SessionKey, ranges: Sequence[Range]) -> tuple[int, int]:
-    """How many revisions are in ranges, and their stored bytes."""
+    """The number of revisions in ranges, and their stored bytes."""
     sizes: list[int] = []
     for first, last in ranges:
-        async for some in listed(store, key, before=last + 1):
-            sizes += [size for record, size in some if record.revision >= first]
-            if some and some[-1][0].revision < first:
+        async for batch in listed(store, key, before=last + 1):
+            sizes += [size for record, size in batch if record.revision >= first]
+            if batch and batch[-1][0].revision < first:
                 break
     return len(sizes), sum(sizes)
 
 
 async def each_session(store: AsyncStore, namespace: str, prefix: str) -> AsyncIterator[SessionKey]:
-    """All sessions of a namespace, also deleted ones, and those that are only pages."""
+    """All sessions of a namespace, including deleted ones and those that have only pages."""
     after = None
     while True:
-        found = await store.sessions(namespace, prefix, after, _LISTED, True)
+        found = await store.sessions(namespace, prefix, after, _LISTED, deleted=True)
         for session_id, _ in found:
             yield SessionKey(namespace, session_id)
         if len(found) < _LISTED:

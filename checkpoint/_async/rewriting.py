@@ -1,61 +1,55 @@
-"""Taking one revision out of a session: the rest of its segment is written anew, in one step."""
+"""Deletes a single revision of a session, and rewrites the rest of its segment in one step."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from random import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from checkpoint._async.engine import AsyncEngine
+from checkpoint._async.commits import contended
 from checkpoint._async.listing import measure, read_bases, read_head
 from checkpoint._async.maintenance import NO_GRACE, prune, release
+from checkpoint._ids import SessionKey
+from checkpoint._records.retention import Base, Pruned, owners
+from checkpoint._records.rewrite import rewritten
+from checkpoint._runtime.waiting import AsyncAttempts
 from checkpoint.errors import (
     CheckpointError,
-    Conflict,
     InvalidOption,
     RevisionPruned,
     StoreUnavailable,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.retention import Base, Pruned, owners
-from checkpoint.rewrite import sealed_anew
-from checkpoint.store import Head, Pruning
-from checkpoint.waiting import async_sleep
+from checkpoint.store import Head, Pruning, Record
 
-_TRIES = 20
+if TYPE_CHECKING:
+    from checkpoint._async.engine import AsyncEngine
 
 
 async def delete_revision(engine: AsyncEngine[Any], key: SessionKey, revision: int) -> Pruned:
     """Remove one revision, and the pages that only it needed.
 
-    The epoch moves in the same step, so nobody goes on from a record that was written anew.
+    The epoch moves in the same step, so that no save builds on a rewritten record.
 
     Raises:
-        InvalidOption: it is the newest, or has a label.
-        SessionNotFound, RevisionNotFound, RevisionPruned: it is not there.
-        Conflict: others were first, again and again.
-        Damaged: it, or what comes after it in its segment, cannot be read.
+        InvalidOption: it is the newest revision, or has a label.
+        SessionNotFound, RevisionNotFound, RevisionPruned: it does not exist.
+        Conflict: others changed the session first on every attempt.
+        Damaged: it or a revision after it in its segment cannot be read.
     """
     done = Pruned(*key, removed=((revision, revision),), revisions=1)
     forked_from: set[SessionKey] = set()
     was_sent = False
-    failure: CheckpointError = Conflict(
-        "it was saved or pruned by others each time; try again later", **key._asdict()
-    )
-    for attempt in range(_TRIES):
-        if attempt:
-            await async_sleep(min(0.002 * 2**attempt, 0.25) * random())
+    failure: CheckpointError = contended(key)
+    async for _ in AsyncAttempts():
         head = await read_head(engine.store, key)
         try:
             gone = await engine.load(key, revision)
         except RevisionPruned:
             if was_sent:
-                break  # it was done, and the answer was lost
+                break  # an earlier attempt removed it, and the answer was lost
             raise
         await _check_free(engine, key, revision, head)
         if head is None:
-            continue  # it was made after that look
+            continue  # it was created after the head was read
         bases = await read_bases(engine.store, key)
         forked_from |= owners(key, bases)
         _, size = await measure(engine.store, key, done.removed)
@@ -63,10 +57,15 @@ async def delete_revision(engine: AsyncEngine[Any], key: SessionKey, revision: i
         records = await _segment(engine, key, revision, bases, head)
         if records is None:
             continue
-        anew = sealed_anew(key, records, gone, engine.options.max_bytes)
+        new_records = rewritten(key, records, gone, engine.options.limits)
+        if new_records and not getattr(engine.store, "rewrites", False):
+            raise InvalidOption(
+                "this store cannot remove a revision that others follow in its segment; remove "
+                "whole segments with a retention rule, prune(session_id, Retention(...))"
+            ).at(key, revision)
         try:
             was_sent = True
-            if await engine.store.prune(key, _pruning(head, revision, anew)):
+            if await engine.store.prune(key, _pruning(head, revision, new_records)):
                 break
         except StoreUnavailable as exc:
             failure = exc
@@ -82,38 +81,33 @@ async def delete_revision(engine: AsyncEngine[Any], key: SessionKey, revision: i
 async def _check_free(
     engine: AsyncEngine[Any], key: SessionKey, revision: int, head: Head | None
 ) -> None:
-    """Raise InvalidOption for a revision that something else stands on."""
+    """Raise InvalidOption for the newest revision, and for one with a label."""
     if head is not None and head.revision == revision:
         raise InvalidOption(
-            "it is the newest revision, which always stays; save or roll back to another first, or "
-            "delete the session",
-            **key._asdict(),
-            revision=revision,
-        )
+            "it is the newest revision, which cannot be deleted; save or roll back to another "
+            "first, or delete the session"
+        ).at(key, revision)
     labels = await engine.labels(key)
     if names := ", ".join(repr(name) for name in sorted(labels) if labels[name] == revision):
-        raise InvalidOption(
-            f"it has the label {names}; remove that first, with unlabel()",
-            **key._asdict(),
-            revision=revision,
-        )
+        raise InvalidOption(f"it is labelled {names}; call unlabel() first").at(key, revision)
 
 
 async def _segment(
     engine: AsyncEngine[Any], key: SessionKey, revision: int, bases: list[Base], head: Head
 ) -> tuple[Record, ...] | None:
-    """The segment that a revision is in; None if the head is another by now."""
+    """The segment of a revision; None if the head has changed since."""
     following = min((b.revision for b in bases if b.revision > revision), default=None)
-    newest = await engine.store.heads(key, following, 1)
+    newest = await engine.store.headers(key, following, 1)
     segment = await engine.store.read(key, newest[0][0].revision if newest else revision)
     if segment is None or segment.head != head or not segment.records:
         return None
     return segment.records
 
 
-def _pruning(head: Head, revision: int, anew: list[Record]) -> Pruning:
-    """The step that takes a revision out; it is refused if the session has changed since."""
-    is_newest = bool(anew) and anew[-1].revision == head.revision
-    after = head._replace(epoch=head.epoch + 1, base=anew[0].revision if is_newest else head.base)
-    written = tuple((record, anew[0].revision) for record in anew)
+def _pruning(head: Head, revision: int, records: list[Record]) -> Pruning:
+    """The step that removes a revision; stores refuse it if the session has changed since."""
+    is_newest = bool(records) and records[-1].revision == head.revision
+    base = records[0].revision if is_newest else head.base
+    after = head._replace(epoch=head.epoch + 1, base=base)
+    written = tuple((record, records[0].revision) for record in records)
     return Pruning(head, after, ((revision, revision),), written)

@@ -1,4 +1,4 @@
-"""The part of the face that is for those who run a store: ``delete``, ``prune``, ``verify``."""
+"""Maintenance methods of the checkpointer, such as ``delete``, ``prune`` and ``verify``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import datetime as dt
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from checkpoint._ids import check_id
 from checkpoint.errors import InvalidOption
-from checkpoint.ids import check_id
 
 if TYPE_CHECKING:
     from checkpoint._async.engine import AsyncEngine
-    from checkpoint.problems import Problem
-    from checkpoint.retention import Pruned, Retention
+    from checkpoint._records.retention import Pruned, Retention
+    from checkpoint._runtime.problems import Problem
 
 S = TypeVar("S")
 
@@ -20,18 +20,18 @@ _HOUR = dt.timedelta(hours=1)
 
 
 class AsyncUpkeep(Generic[S]):
-    """What a checkpointer does for the upkeep of its store."""
+    """The methods of a checkpointer that maintain its store."""
 
     _engine: AsyncEngine[S]
 
     async def delete(self, session_id: str) -> bool:
-        """Delete a session with all its revisions and labels; whether there was one.
+        """Delete a session with its revisions and labels, and return whether it existed.
 
-        A tombstone stays, so that a writer that still holds the old state gets ``Conflict``. What
-        forks of it share with it stays too, until they are gone.
+        A tombstone stays, so that a writer with the old state gets ``Conflict``. Data shared with
+        forks stays too, until the forks are gone.
 
         Raises:
-            StoreError: the store did not answer; delete it again to remove what may be left.
+            StoreError: the store failed; delete the session again to remove the rest.
 
         Example:
             >>> async def main():
@@ -53,23 +53,23 @@ class AsyncUpkeep(Generic[S]):
         dry_run: bool = False,
         grace: dt.timedelta = _HOUR,
     ) -> Pruned:
-        """Remove the revisions of a session that a rule does not keep, and what nothing needs.
+        """Remove the revisions that a rule does not keep, and unreferenced pages.
 
-        Safe beside writers, readers and forks. A writer at work goes on; a reader gets its state,
-        or ``RevisionPruned``. What was saved in the last minutes never goes by mistake: pages
-        (parts of long states, stored once) that nothing names are removed once they are old.
+        Safe alongside writers, readers and forks: a save in progress succeeds, and a reader gets
+        its state or ``RevisionPruned``. Pages (parts of long states, stored once) that nothing
+        references are removed only when older than ``grace``, so recent saves lose nothing.
 
         Args:
             session_id: the session.
-            retention: the rule; by default the one given to ``open``, and without any, no revision
-                is removed. With a ``ttl`` that is over, the session is deleted.
-            dry_run: only tell what would be removed.
-            grace: pages younger than this stay.
+            retention: the rule; by default the one given to ``open``. Without a rule, no revision
+                is removed. If its ``ttl`` has passed, the session is deleted.
+            dry_run: only report what would be removed.
+            grace: keep pages younger than this.
 
         Raises:
-            SessionNotFound: there is no such session.
-            Conflict: others saved or pruned it first, again and again.
-            Damaged: it cannot be told what is needed. Revisions that go are removed all the same.
+            SessionNotFound: the session does not exist.
+            Conflict: other writers saved or pruned the session first on every attempt.
+            Damaged: the pages still needed are unknown, so none was removed; the revisions were.
 
         Example:
             >>> async def main():
@@ -98,17 +98,17 @@ class AsyncUpkeep(Generic[S]):
         dry_run: bool = False,
         grace: dt.timedelta = _HOUR,
     ) -> AsyncIterator[Pruned]:
-        """Prune every session of this namespace, and what is left of deleted ones.
+        """Prune every session of this namespace, and the remains of deleted ones.
 
-        The work is done as the result is iterated over: stop, and the rest stays as it is. What
-        cannot be pruned of a session is told as its ``problem``, and the sweep goes on.
+        Each iteration prunes one session; if you stop early, the rest stay as they are. If a
+        session cannot be pruned, the result's ``problem`` says why, and the sweep continues.
 
         Args:
             prefix: only sessions whose id begins with it.
             retention, dry_run, grace: see :meth:`prune`.
 
         Yields:
-            What was removed, for each session, in byte order of their ids.
+            The removals from each session, in byte order of their ids.
 
         Example:
             >>> from datetime import timedelta
@@ -132,16 +132,16 @@ class AsyncUpkeep(Generic[S]):
                 yield pruned
 
     async def delete_revision(self, session_id: str, revision: int) -> Pruned:
-        """Remove one revision, such as one that holds what it must not; those around it stay.
+        """Remove a single revision, such as one that contains a secret; the others stay.
 
-        Later revisions keep what they took over from it. A turn that it saved still counts as
-        delivered.
+        Later revisions keep the data they inherited from it. The turn that saved it still counts
+        as delivered.
 
         Raises:
-            InvalidOption: it is the newest, or has a label.
-            SessionNotFound, RevisionNotFound, RevisionPruned: it is not there.
-            Conflict: others saved or pruned the session first, again and again.
-            Damaged: it, or what comes after it, cannot be read.
+            InvalidOption: it is the newest revision, or has a label.
+            SessionNotFound, RevisionNotFound, RevisionPruned: it does not exist.
+            Conflict: other writers saved or pruned the session first on every attempt.
+            Damaged: it or a revision after it cannot be read.
 
         Example:
             >>> async def main():
@@ -157,9 +157,7 @@ class AsyncUpkeep(Generic[S]):
         from checkpoint._async.rewriting import delete_revision
 
         if type(revision) is not int:
-            raise InvalidOption(
-                f"a revision to delete is given by its number, not {revision!r:.40}"
-            )
+            raise InvalidOption(f"delete a revision by its number, not {revision!r:.40}")
         key = self._engine.key(session_id)
         deleted = await delete_revision(self._engine, key, revision)
         if deleted.problem is not None:
@@ -167,16 +165,16 @@ class AsyncUpkeep(Generic[S]):
         return deleted
 
     async def verify(self, session_id: str) -> list[Problem]:
-        """Read all that is stored of a session, and tell what is damaged or missing.
+        """Read everything stored for a session, and report what is damaged or missing.
 
-        It takes as long as reading every revision; nothing is changed.
+        It takes as long as reading every revision, and changes nothing.
 
         Returns:
-            The problems, each with the revisions that it hits; none if all is well. Revisions that
-            no problem hits can be restored.
+            The problems, each with the revisions it affects; empty if there are none. All other
+            revisions can be restored.
 
         Raises:
-            SessionNotFound: there is no such session.
+            SessionNotFound: the session does not exist.
 
         Example:
             >>> async def main():
@@ -191,15 +189,15 @@ class AsyncUpkeep(Generic[S]):
         return await verify(self._engine, self._engine.key(session_id))
 
     def _rule(self, given: Retention | None, grace: dt.timedelta) -> Retention | None:
-        """The rule that counts.
+        """The rule to apply.
 
         Raises:
-            InvalidOption: what was given is not one, or the grace has no meaning.
+            InvalidOption: the rule or the grace is invalid.
         """
-        from checkpoint.retention import Retention
+        from checkpoint._records.retention import Retention
 
         if given is not None and not isinstance(given, Retention):
-            raise InvalidOption(f"a rule is a checkpoint.Retention(...), not {given!r:.40}")
+            raise InvalidOption(f"retention must be a checkpoint.Retention, not {given!r:.40}")
         if not isinstance(grace, dt.timedelta) or grace < dt.timedelta(0):
-            raise InvalidOption(f"grace is a timedelta from 0 up, not {grace!r:.40}")
+            raise InvalidOption(f"grace must be a timedelta of 0 or more, not {grace!r:.40}")
         return given or self._engine.options.retention

@@ -1,4 +1,4 @@
-"""Loading: revisions, documents, and the states and agents that are built of them."""
+"""The loader: reads revisions, and builds states and agents from them."""
 
 # Generated from checkpoint/_async/loading.py by tools/unasync.py: change that one.
 
@@ -8,11 +8,24 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from checkpoint import log
+from checkpoint._document.codec import decode, encode
+from checkpoint._document.pages import PageData, PageRef
+from checkpoint._hydrator import check_window, hydrate, wanted, whole_document
+from checkpoint._ids import SessionKey, check_id
+from checkpoint._records.baseline import Baseline, Tip
+from checkpoint._records.body import RESULT
+from checkpoint._records.header import Kind, Recent
+from checkpoint._records.labels import read_labels
+from checkpoint._records.segment import read, survey
+from checkpoint._runtime import log
+from checkpoint._runtime.adapter import Adapter
+from checkpoint._runtime.lineage import IdentityMap, Lineage
+from checkpoint._runtime.options import Options
+from checkpoint._runtime.waiting import value
+from checkpoint._serializer import unsaved
+from checkpoint._state.page_loader import PageLoader
 from checkpoint._sync.commits import conflict, load
 from checkpoint._sync.paging import PagesGone, fetch
-from checkpoint.bodies import RESULT
-from checkpoint.codec import decode, encode
 from checkpoint.errors import (
     Damaged,
     InvalidOption,
@@ -22,24 +35,18 @@ from checkpoint.errors import (
     SessionNotFound,
     StateTooLarge,
 )
-from checkpoint.hydrator import check_window, hydrate, plain, wanted
-from checkpoint.ids import SessionKey, check_id
-from checkpoint.labels import read_labels
-from checkpoint.options import Options
-from checkpoint.origins import Lineage, Origins
-from checkpoint.pages import PageData
-from checkpoint.record import Kind, PageRef, Recent
-from checkpoint.segment import Baseline, Tip, read, survey
-from checkpoint.serializer import unsaved
-from checkpoint.source import Source
 from checkpoint.store import Store
-from checkpoint.waiting import value
 
 S = TypeVar("S")
 
 
 class Begun(NamedTuple, Generic[S]):
-    """What a turn starts with; ``result`` is that of an earlier delivery, when ``replayed``."""
+    """The start of a turn.
+
+    Attributes:
+        agent: the agent that ``build`` made from the state; without an adapter, the state.
+        result: the result of an earlier delivery of the turn, if ``replayed``.
+    """
 
     state: S
     agent: Any
@@ -49,24 +56,22 @@ class Begun(NamedTuple, Generic[S]):
 
 
 class Loader(Generic[S]):
-    """Reads the sessions of one store, one namespace, one schema."""
+    """Reads the sessions of one store, namespace and schema."""
 
     def __init__(self, store: Store, options: Options[S]) -> None:
         self.store = store
         self.options = options
-        self.origins = Origins()
+        self.lineages = IdentityMap()
 
     def key(self, session_id: str) -> SessionKey:
         return SessionKey(self.options.namespace, check_id(session_id, "session id"))
 
     def load(self, key: SessionKey, revision: int | str | None) -> Baseline:
-        """A revision by number or label, that has a state."""
+        """Load a revision by number or label (the newest if None); it is never a tombstone."""
         if isinstance(revision, str):
             revision = self._labelled(key, revision)
         elif revision is not None and type(revision) is not int:
-            raise InvalidOption(
-                f"a revision is a number or a label, not {revision!r:.40}", **key._asdict()
-            )
+            raise InvalidOption(f"a revision is a number or a label, not {revision!r:.40}").at(key)
         loaded = self._load(key, revision)
         if loaded is None:
             raise _missing(key)
@@ -75,16 +80,16 @@ class Loader(Generic[S]):
         return loaded
 
     def _load(self, key: SessionKey, revision: int | None = None) -> Baseline | None:
-        """A revision by its number, or the newest, from the cache if it is there still."""
+        """Load a revision by number, or the newest, which may be cached."""
         cache = self.options.cache
         known = cache.get(key) if revision is None else None
-        loaded = load(self.store, key, revision, self.options.max_bytes, known)
+        loaded = load(self.store, key, revision, self.options.limits, known)
         if revision is None and loaded is not known:
             cache.put(key, loaded) if loaded else cache.drop(key)
         return loaded
 
     def document(self, key: SessionKey, revision: int | str | None) -> Any:
-        """A revision as plain data, whatever its schema, with all its pages."""
+        """A revision as plain data with all its pages, whatever its schema."""
         while True:
             loaded = self.load(key, revision)
             pages = dict(loaded.pages)
@@ -92,7 +97,7 @@ class Loader(Generic[S]):
                 self._fetch(key, loaded, wanted(loaded), pages)
             except PagesGone:
                 continue
-            return plain(loaded, pages)
+            return whole_document(loaded, pages)
 
     def _fetch(
         self,
@@ -101,25 +106,24 @@ class Loader(Generic[S]):
         refs: Sequence[PageRef],
         pages: dict[bytes, PageData],
     ) -> None:
-        limit, revision = self.options.max_bytes, known.header.revision
-        fetch(self.store, key, refs, pages, limit, revision, known.end.epoch)
+        limits, revision = self.options.limits, known.header.revision
+        fetch(self.store, key, refs, pages, limits, revision, known.end.epoch)
 
     def tip(self, key: SessionKey) -> Tip | None:
-        """What is at the head; None when there never was a session.
+        """The tip of a session; None if the session never existed.
 
-        By its headers alone, where the rest is damaged or too large: such a session can still be
+        If its bodies are damaged or too large, the headers are enough: such a session can still be
         overwritten, rolled back and deleted.
         """
         if (segment := self.store.read(key)) is None:
             return None
         try:
-            found = read(key, segment.records, self.options.max_bytes).tip
+            return read(key, segment.records, self.options.limits, epoch=segment.head.epoch).tip
         except (Damaged, InvalidState, StateTooLarge):
             return survey(key, segment)
-        return found._replace(epoch=segment.head.epoch)
 
-    def living(self, key: SessionKey) -> Tip:
-        """What is at the head of a session that exists."""
+    def require_session(self, key: SessionKey) -> Tip:
+        """The tip of a session; raises SessionNotFound if the session does not exist."""
         tip = self.tip(key)
         if tip is None:
             raise _missing(key)
@@ -127,8 +131,8 @@ class Loader(Generic[S]):
             raise _deleted(key)
         return tip
 
-    def absent(self, key: SessionKey) -> Tip | None:
-        """What a new session goes on: nothing, or a tombstone; Conflict if there is a session."""
+    def require_absent(self, key: SessionKey) -> Tip | None:
+        """The tip before a new session: None or a tombstone; Conflict if the session exists."""
         tip = self.tip(key)
         if tip is not None and tip.header.kind is not Kind.TOMBSTONE:
             raise conflict(key, 0, tip.header)
@@ -139,15 +143,17 @@ class Loader(Generic[S]):
         key: SessionKey,
         revision: int | str | None = None,
         *,
+        adapter: Adapter[S, Any] | None,
         window: int | None = None,
         turn_id: str | None = None,
         new: Callable[[], S] | None = None,
     ) -> Begun[S]:
-        """The state and the agent of a revision, or of the newest; or what a turn starts with.
+        """Begin a turn, or restore a revision (the newest if None).
 
         Args:
-            turn_id: of a turn that may have been saved before: then the state as it left it.
-            new: makes the first state of a session that has none; None where it must have one.
+            adapter: builds the agent; None if the state takes its place.
+            turn_id: the key of the turn. If it was saved before, the state is as it left it.
+            new: creates the first state of a new session; None if the session must exist.
         """
         check_window(window, self.options.schema)
         while True:
@@ -156,33 +162,39 @@ class Loader(Generic[S]):
                 assert new is not None
                 state: S = value(new())
                 first = unsaved(key, self.options.schema, state, known.tip if known else None)
-                return self._begun(state, Lineage(key, first))
+                return self._begun(state, Lineage(key, first), adapter)
             earlier = [w for w in known.end.recent if turn_id is not None and w.turn_id == turn_id]
             result = known.result
             try:
                 if earlier and earlier[-1].revision != known.header.revision:
-                    known, result = self._left_by(key, earlier[-1], known)
-                begun = self._restored(key, known, window)
+                    known, result = self._after_turn(key, earlier[-1], known)
+                begun = self._restored(key, known, adapter, window)
             except PagesGone:
                 continue
             if not earlier:
                 return begun
-            # A copy: what is kept in the cache must not be changed by a caller.
+            # A copy: callers must not change the cached result.
             return begun._replace(replayed=True, result=decode(encode(result.get(RESULT))))
 
-    def _restored(self, key: SessionKey, known: Baseline, window: int | None) -> Begun[S]:
-        """Build the state and the agent of a revision, and remember where they came from."""
+    def _restored(
+        self,
+        key: SessionKey,
+        known: Baseline,
+        adapter: Adapter[S, Any] | None,
+        window: int | None,
+    ) -> Begun[S]:
+        """Build the state and the agent of a revision, and remember their lineage."""
         started = time.perf_counter()
-        schema, cache = self.options.schema, self.options.cache
+        memories = () if window is None else self.options.schema.memories
         pages = dict(known.pages)
-        needed = wanted(known, () if window is None else schema.memories, window or 0)
+        needed = wanted(known, memories, window or 0)
         refs = [ref for ref in needed if ref.id not in pages]
         known = known._replace(pages=pages)
         if refs:
             self._fetch(key, known, needed, pages)
-            cache.put_pages(key, known)
-        state, known = hydrate(key, known, schema, window, self.source(key, known), cache)
-        begun = self._begun(state, Lineage(key, known))
+            self.options.cache.put_pages(key, known)
+        state, known = self.hydrate(key, known, window)
+        begun = self._begun(state, Lineage(key, known), adapter)
         self.options.watch.saw_restored()
         if log.is_debugging():
             log.debug(
@@ -197,58 +209,63 @@ class Loader(Generic[S]):
             )
         return begun
 
-    def source(self, key: SessionKey, known: Baseline) -> Source:
-        """Where a memory gets the items from that its state was restored without."""
+    def hydrate(
+        self, key: SessionKey, known: Baseline, window: int | None = None
+    ) -> tuple[S, Baseline]:
+        """Build a state from a revision whose pages were fetched; return its baseline too."""
+        schema, items = self.options.schema, self.options.cache.known_items
+        state, known = hydrate(key, known, schema, window, self.page_loader(key, known), items)
+        if known.header.schema != schema.id:  # new fields of the model do not change the state
+            known = unsaved(key, schema, state, known.tip, known)
+        return state, known
+
+    def page_loader(self, key: SessionKey, known: Baseline) -> PageLoader:
+        """The loader of memory items that the state was restored without."""
 
         def fetch_later(refs: Sequence[PageRef], pages: dict[bytes, PageData]) -> None:
             try:
                 self._fetch(key, known, refs, pages)
             except PagesGone as exc:
                 raise RevisionPruned(
-                    "the items asked for were removed after this state was restored; restore the "
-                    "session again",
-                    **key._asdict(),
-                    revision=known.header.revision,
-                ) from exc
+                    "these items were removed after the state was restored; restore the session "
+                    "again"
+                ).at(key, known.header.revision) from exc
 
-        return Source(key, known.header.revision, known.pages, fetch_later)
+        return PageLoader(key, known.header.revision, known.pages, fetch_later)
 
-    def _left_by(
+    def _after_turn(
         self, key: SessionKey, turn: Recent, newest: Baseline
     ) -> tuple[Baseline, dict[int, Any]]:
-        """The revision that a turn left, and its result; the newest, where that was removed."""
+        """The revision that a turn saved (the newest if that was removed), and its result."""
         try:
             loaded = self.load(key, turn.revision)
         except RevisionPruned:
-            if turn.result == b"":  # too long for the ring: gone with its revision
+            if turn.result == b"":  # too long for the ring: removed with its revision
                 raise
             return newest, {} if turn.result is None else {RESULT: decode(turn.result)}
         return loaded, loaded.result
 
-    def _begun(self, state: S, lineage: Lineage) -> Begun[S]:
-        adapter = self.options.adapter
-        agent = value(adapter.build(state)) if adapter else None
-        self.origins.remember(agent if adapter else state, lineage)
+    def _begun(self, state: S, lineage: Lineage, adapter: Adapter[S, Any] | None) -> Begun[S]:
+        agent = value(adapter.build(state)) if adapter else state
+        self.lineages.remember(agent, lineage)
         return Begun(state, agent, lineage)
 
     def labels(self, key: SessionKey) -> dict[str, int]:
-        """Labels of a session and the revisions they name."""
+        """The labels of a session, and the revision that each names."""
         return read_labels(key, self.store.attachments(key))
 
     def _labelled(self, key: SessionKey, label: str) -> int:
         labels = self.labels(key)
         if label not in labels:
-            self.living(key)  # a missing session is told as that
+            self.require_session(key)  # raises SessionNotFound
             known = ", ".join(map(repr, sorted(labels))) or "none"
-            raise RevisionNotFound(
-                f"it has no label {label!r}; its labels: {known}", **key._asdict()
-            )
+            raise RevisionNotFound(f"it has no label {label!r}; its labels: {known}").at(key)
         return labels[label]
 
 
 def _missing(key: SessionKey) -> SessionNotFound:
-    return SessionNotFound("no session of this id was ever saved", **key._asdict())
+    return SessionNotFound("there is no session with this id").at(key)
 
 
 def _deleted(key: SessionKey) -> SessionNotFound:
-    return SessionNotFound("it was deleted; a save creates it anew", **key._asdict())
+    return SessionNotFound("it was deleted; saving creates it again").at(key)

@@ -1,4 +1,4 @@
-"""Pages fetched from a store, verified and opened."""
+"""Fetches pages from a store, verifies and decodes them."""
 
 # Generated from checkpoint/_async/paging.py by tools/unasync.py: change that one.
 
@@ -6,15 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from checkpoint._document.pages import PageData, PageRef
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records.page import decode_page
 from checkpoint.errors import CheckpointError, Damaged
-from checkpoint.ids import SessionKey
-from checkpoint.pages import PageData, open_page
-from checkpoint.record import PageRef
 from checkpoint.store import Store
 
 
 class PagesGone(Exception):
-    """A page was removed since its session was read: it is to be read again."""
+    """A page was removed after its session was read; read the session again."""
 
 
 def fetch(
@@ -22,48 +23,49 @@ def fetch(
     key: SessionKey,
     refs: Sequence[PageRef],
     pages: dict[bytes, PageData],
-    max_bytes: int,
+    limits: Limits,
     revision: int,
     epoch: int,
 ) -> None:
-    """Fetch pages that a base of a session names into ``pages``, but for those that are there.
+    """Fetch the pages that a base of a session names into ``pages``, unless already there.
 
     Args:
-        refs: the pages; the anchor of each is there, or before it.
-        max_bytes: the most that they all may have.
+        refs: the pages; the anchor of each is in ``pages``, or before it in ``refs``.
         revision: the revision that needs them.
         epoch: of the session's head when it was read.
 
     Raises:
-        PagesGone: one is not there, and the revision may not be either: something was removed.
-        Damaged: one is not there, or is not what was written.
-        StateTooLarge: they exceed the limit.
+        PagesGone: a page is missing, perhaps with the revision: there was a removal.
+        Damaged: a page is missing or was changed.
+        StateTooLarge: the pages exceed the limit.
     """
     wanted: dict[SessionKey, dict[bytes, PageRef]] = {}
     for ref in refs:
         if ref.id not in pages:
-            # The first of one id: equal pages of one write may have two anchors.
+            # Equal pages of one write may have two anchors: the first is used.
             wanted.setdefault(ref.owner or key, {}).setdefault(ref.id, ref)
-    at_hand = {ref.id: len(pages[ref.id].raw) for ref in refs if ref.id in pages}
-    left = max_bytes - sum(at_hand.values())
+    fetched = {ref.id: len(pages[ref.id].raw) for ref in refs if ref.id in pages}
+    left = limits.max_bytes - sum(fetched.values())
     for owner, of_owner in wanted.items():
         found = store.pages(owner, list(of_owner))
         for id, ref in of_owner.items():
             try:
                 if id not in found:
-                    raise Damaged(f"page {id.hex()} is missing; verify() lists what it is part of")
+                    raise Damaged(
+                        f"page {id.hex()} is missing; verify() lists the affected revisions"
+                    )
                 anchor = pages[ref.anchor.id].raw if ref.anchor else b""
-                raw = open_page(owner, id, found[id], left, anchor)
+                raw = decode_page(owner, id, found[id], left, anchor)
             except CheckpointError as exc:
                 if id not in found and _was_pruned(store, key, revision, epoch):
                     raise PagesGone from exc
-                exc.namespace, exc.session_id, exc.revision = *key, revision
+                exc.at(key, revision)
                 raise
             pages[id] = PageData(raw)
             left -= len(raw)
 
 
 def _was_pruned(store: Store, key: SessionKey, revision: int, epoch: int) -> bool:
-    """Whether something was taken out of a session since: no page goes before that."""
-    now = store.read(key, revision, revision - 1)
+    """Whether the session had a removal since; no page is removed before that."""
+    now = store.read(key, revision, since=revision - 1)
     return now is None or not now.records or now.head.epoch != epoch

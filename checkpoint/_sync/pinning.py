@@ -1,4 +1,4 @@
-"""Forks share pages: these are pinned at their owners, and let go when the fork is gone."""
+"""Forks and pins: a fork shares pages, and pins them at their owners while it needs them."""
 
 # Generated from checkpoint/_async/pinning.py by tools/unasync.py: change that one.
 
@@ -7,21 +7,28 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from checkpoint._sync.commits import EpochMoved
-from checkpoint._sync.engine import Engine
+from checkpoint._hydrator import wanted
+from checkpoint._ids import SessionKey
+from checkpoint._records.baseline import Baseline, Tip
+from checkpoint._records.pins import (
+    Pin,
+    encode_pin,
+    is_undecided,
+    read_pins,
+    shared_pages,
+)
+from checkpoint._records.retention import Base
+from checkpoint._runtime.snapshot import Snapshot
+from checkpoint._runtime.waiting import Attempts
+from checkpoint._sync.commits import EpochMoved, contended
 from checkpoint._sync.listing import read_segments
-from checkpoint.errors import CheckpointError, Conflict, SaveUnclear
-from checkpoint.hydrator import wanted
-from checkpoint.ids import SessionKey
-from checkpoint.pins import Pin, is_undecided, read_pins, seal_pin, shared_pages
-from checkpoint.retention import Base
-from checkpoint.segment import Baseline, Tip
-from checkpoint.snapshot import Snapshot
+from checkpoint.errors import CheckpointError, SaveUnclear
 from checkpoint.store import Attachment, Head
 
-_TRIES = 20
+if TYPE_CHECKING:
+    from checkpoint._sync.engine import Engine
 
 
 def fork(
@@ -30,17 +37,17 @@ def fork(
     target: SessionKey,
     revision: int | str | None,
 ) -> Snapshot:
-    """Start a session from a revision of another one, whose pages it shares.
+    """Create a session from a revision of another, whose pages it shares.
 
     Raises:
-        SessionNotFound, RevisionNotFound, RevisionPruned: it has no such revision (any more).
-        Conflict: there is a session at the target.
+        SessionNotFound, RevisionNotFound, RevisionPruned: the revision does not exist (any more).
+        Conflict: the target session exists.
     """
     made: list[tuple[SessionKey, Attachment]] = []
     try:
-        for _ in range(_TRIES):
+        for _ in Attempts():
             loaded = engine.load(source, revision)
-            tip = engine.absent(target)
+            tip = engine.require_absent(target)
             revision = loaded.header.revision
             pins = _pins(source, target, tip, loaded, engine.options.clock())
             for owner, pin in pins:
@@ -52,12 +59,12 @@ def fork(
                 return engine.copy(target, loaded, (source.session_id, revision), tip)
             except EpochMoved:
                 continue
-        raise Conflict("it is pruned by others all the time; try again later", **source._asdict())
+        raise contended(source)
     except SaveUnclear:
-        raise  # it may have been made
+        raise  # the fork may exist
     except CheckpointError:
         for owner, pin in made:
-            with suppress(CheckpointError):  # else it is let go when it is old
+            with suppress(CheckpointError):  # a remaining pin is removed once it is old
                 engine.store.detach(owner, pin.revision, pin.name)
         raise
 
@@ -65,48 +72,48 @@ def fork(
 def _pins(
     source: SessionKey, target: SessionKey, tip: Tip | None, loaded: Baseline, now: int
 ) -> list[tuple[SessionKey, Attachment]]:
-    """The pins that a fork needs, each with the session that it is for."""
+    """The pins that a fork needs, each with the owner of its pages."""
     pages = [*wanted(loaded), *loaded.spilled]
     parent = tip.header.write_id if tip else b""
     return [
-        (owner, seal_pin(owner, os.urandom(16), target, parent, now, ids))
+        (owner, encode_pin(owner, os.urandom(16), target, parent, now, ids))
         for owner, ids in shared_pages(source, pages).items()
     ]
 
 
 def _is_as_loaded(engine: Engine[Any], source: SessionKey, loaded: Baseline) -> bool:
-    """Whether a revision is there, and nothing was taken out of its session since it was loaded.
+    """Whether a revision exists, and its session had no removal since it was loaded.
 
-    A number is never used again, so it is the revision that was loaded.
+    Revision numbers are never reused, so it is the revision that was loaded.
     """
     number = loaded.header.revision
-    segment = engine.store.read(source, number, number - 1)
+    segment = engine.store.read(source, number, since=number - 1)
     return bool(segment and segment.records and segment.head.epoch == loaded.end.epoch)
 
 
-def let_go(engine: Engine[Any], owner: SessionKey, target: SessionKey) -> bool:
-    """Remove the pins of a fork that needs the owner's pages no more; whether there were any."""
+def unpin(engine: Engine[Any], owner: SessionKey, target: SessionKey) -> bool:
+    """Remove the pins of pages that a fork no longer needs; return whether there were any."""
     pins = read_pins(owner, engine.store.attachments(owner))
     needed = needed_pages(engine, owner, [pin for pin in pins if pin.target == target])
-    return detach_dead(engine, owner, needed)
+    return detach_unneeded(engine, owner, needed)
 
 
-def detach_dead(
+def detach_unneeded(
     engine: Engine[Any], owner: SessionKey, needed: Mapping[str, Collection[bytes]]
 ) -> bool:
-    """Remove the pins of which nothing is needed; whether there were any."""
-    dead = [name for name, pages in needed.items() if not pages]
-    for name in dead:
+    """Remove the pins without needed pages; return whether there were any."""
+    unneeded = [name for name, pages in needed.items() if not pages]
+    for name in unneeded:
         engine.store.detach(owner, 0, name)
-    return bool(dead)
+    return bool(unneeded)
 
 
 def needed_pages(
     engine: Engine[Any], owner: SessionKey, pins: Sequence[Pin]
 ) -> dict[str, frozenset[bytes]]:
-    """By the names of pins, those of their pages that their forks need, or may come to need.
+    """By the name of each pin, its pages that the fork needs or may come to need.
 
-    The forks are looked at after the pins were read. What one does not need, it never will again.
+    The forks are read after the pins. A page that a fork does not need, it never needs again.
     """
     needed: dict[str, frozenset[bytes]] = {}
     seen: dict[SessionKey, tuple[Head | None, list[Base]]] = {}
@@ -121,7 +128,7 @@ def _needed(
     owner: SessionKey, pin: Pin, head: Head | None, bases: Sequence[Base], now: int
 ) -> frozenset[bytes]:
     may_come = is_undecided(pin, head.write_id if head else b"", now)
-    if may_come or any(base.pages is None for base in bases):  # nobody knows
+    if may_come or any(base.pages is None for base in bases):  # unknown, so all are kept
         return pin.pages
     named = (ref for base in bases for ref in base.pages or ())
     return pin.pages & {ref.id for ref in named if (ref.owner or pin.target) == owner}

@@ -6,28 +6,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
+from typing_extensions import TypeVar
+
+from checkpoint._ids import SessionKey
+from checkpoint._records.body import RESULT
+from checkpoint._records.header import RecordHeader
+from checkpoint._runtime.adapter import Adapter
+from checkpoint._runtime.snapshot import Snapshot
 from checkpoint._sync.engine import Engine
 from checkpoint._sync.loading import Begun
-from checkpoint.bodies import RESULT
 from checkpoint.errors import InvalidOption
-from checkpoint.ids import SessionKey
-from checkpoint.record import Header
-from checkpoint.snapshot import Snapshot
 
 S = TypeVar("S")
+T = TypeVar("T", default=S)
 
 
-class Turn(Generic[S]):
-    """A turn, as :meth:`Checkpointer.turn` makes it; enter it with ``with``.
+class Turn(Generic[S, T]):
+    """A turn from :meth:`Checkpointer.turn`; enter it with ``with``.
 
     Attributes:
         session_id: the session.
-        turn_id: the caller's key of this turn, or None.
-        replayed: this ``turn_id`` was saved before. The state is as that turn left it, and
-            nothing is saved on exit.
+        turn_id: the caller's key for this turn, or None.
+        replayed: whether this ``turn_id`` was saved before. If so, the state is as that turn left
+            it, and nothing is saved on exit.
     """
+
+    __module__ = "checkpoint"
 
     def __init__(
         self,
@@ -36,16 +42,18 @@ class Turn(Generic[S]):
         turn_id: str | None,
         new: Callable[[], S] | None,
         window: int | None,
+        adapter: Adapter[S, T] | None,
     ) -> None:
         self._engine = engine
         self._key = key
         self._new = new or engine.options.schema.new
         self._window = window
+        self._adapter = adapter
         self._begun: Begun[S] | None = None
-        self._state: S | None = None
+        self._subject: Any = None  # the agent, or the state if there is no adapter
         self.session_id = key.session_id
         self.turn_id = turn_id
-        self._at: Header | None = None
+        self._at: RecordHeader | None = None
         self.replayed = False
 
     def __repr__(self) -> str:
@@ -53,41 +61,51 @@ class Turn(Generic[S]):
 
     @property
     def state(self) -> S:
-        """The state: change it in place, or assign another.
+        """The state; change it in place or assign another.
 
         Raises:
-            InvalidOption: the turn was not entered; or it has an agent, which is what is saved.
+            InvalidOption: the turn was not entered, or has an agent, which is saved instead.
         """
-        self._without_agent()
-        return self._state  # type: ignore[return-value]  # set on entry
+        self._require_no_agent()
+        state: S = self._subject
+        return state
 
     @state.setter
     def state(self, state: S) -> None:
-        self._without_agent()
-        self._state = state
+        self._require_no_agent()
+        self._subject = state
 
     @property
-    def agent(self) -> Any:
-        """The live agent that ``build`` made of the state; None without an adapter."""
-        return self._entered().agent
+    def agent(self) -> T:
+        """The live agent that ``build`` made from the state; without an adapter, the state."""
+        self._entered()
+        agent: T = self._subject
+        return agent
 
     @property
     def revision(self) -> int:
-        """The revision the state is at: that of its restore, then that of its save; 0 if new."""
+        """The revision of the state: after entry the restored one, after exit the saved one.
+
+        0 if the session is new.
+        """
         return self._at.revision if self._at else 0
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """Metadata of the revision the state is at; None before the first save."""
-        return Snapshot.of(*self._key, self._at) if self._at else None  # few turns are asked for it
+        """Metadata of the state's revision; None before the first save."""
+        return Snapshot.of(*self._key, self._at) if self._at else None  # rarely asked for
 
-    def __enter__(self) -> Turn[S]:
+    def __enter__(self) -> Turn[S, T]:
         if self._begun is not None:
-            raise InvalidOption("a turn is entered once; make another with turn()")
+            raise InvalidOption("a turn can only be entered once; make another with turn()")
         self._begun = begun = self._engine.begin(
-            self._key, window=self._window, turn_id=self.turn_id, new=self._new
+            self._key,
+            adapter=self._adapter,
+            window=self._window,
+            turn_id=self.turn_id,
+            new=self._new,
         )
-        self._state, self.replayed = begun.state, begun.replayed
+        self._subject, self.replayed = begun.agent, begun.replayed
         self._at = begun.lineage.known.saved
         return self
 
@@ -101,28 +119,22 @@ class Turn(Generic[S]):
             self._save(None)
 
     def finish(self, result: Any) -> None:
-        """Save, with the result if there is a turn id; for :meth:`Checkpointer.run`."""
+        """Save the turn for :meth:`Checkpointer.run`, with the result if it has an id."""
         self._save(None if self.turn_id is None else {RESULT: result})
 
     @property
     def result(self) -> Any:
-        """What the turn returned when it was first delivered to ``run``; None otherwise."""
+        """The result of the first delivery to ``run``; None otherwise."""
         return self._entered().result
 
     def _save(self, result: dict[int, Any] | None) -> None:
-        begun = self._entered()
-        subject = self._state if begun.agent is None else begun.agent
-        self._state = state = self._engine.capture(subject)
-        self._engine.origins.remember(state, begun.lineage)
-        try:
-            self._at = self._engine.save(state, begun.lineage, turn_id=self.turn_id, result=result)
-        finally:
-            # Again: a plain dict can only be remembered while a save of it is pending.
-            self._engine.origins.remember(state, begun.lineage)
+        lineage = self._entered().lineage
+        self._at = self._engine.save(self._subject, lineage, turn_id=self.turn_id, result=result)
 
-    def _without_agent(self) -> None:
-        if self._entered().agent is not None:
-            raise InvalidOption("what this turn saves is captured from its agent: use turn.agent")
+    def _require_no_agent(self) -> None:
+        self._entered()
+        if self._adapter is not None:
+            raise InvalidOption("this turn saves the state of its agent; use turn.agent")
 
     def _entered(self) -> Begun[S]:
         if self._begun is None:

@@ -1,66 +1,69 @@
-"""Reading all that is stored of a session, to find what is damaged before somebody needs it."""
+"""Verification: reads everything stored for a session, and reports damage."""
 
 # Generated from checkpoint/_async/verify.py by tools/unasync.py: change that one.
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from checkpoint._sync.engine import Engine
+from checkpoint._document.pages import PageData, PageRef
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import read_header
+from checkpoint._records.labels import read_labels
+from checkpoint._records.page import decode_page
+from checkpoint._records.pins import read_pins
+from checkpoint._records.segment import read
+from checkpoint._runtime.problems import Problem
+from checkpoint._runtime.waiting import Attempts
+from checkpoint._sync.commits import contended
 from checkpoint._sync.listing import listed, read_head
 from checkpoint.errors import (
-    Conflict,
     Damaged,
     InvalidState,
     SessionNotFound,
     StateTooLarge,
     UnsupportedFormat,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.labels import read_labels
-from checkpoint.pages import PageData, open_page
-from checkpoint.pins import read_pins
-from checkpoint.problems import Problem
-from checkpoint.record import PageRef, Record, read_header
-from checkpoint.segment import read
-from checkpoint.store import Head
+from checkpoint.store import Head, Record
+
+if TYPE_CHECKING:
+    from checkpoint._sync.engine import Engine
 
 _UNUSABLE = (Damaged, InvalidState, StateTooLarge, UnsupportedFormat)
-_TRIES = 5
 _FETCHED = 16  # pages read at once: a few megabytes
 
 
 def verify(engine: Engine[Any], key: SessionKey) -> list[Problem]:
-    """All that is wrong with a session; looked at again if it was pruned meanwhile.
+    """The problems of a session; it is read again if it was pruned meanwhile.
 
     Raises:
-        SessionNotFound: there is none.
-        Conflict: it is pruned by others all the time.
+        SessionNotFound: the session does not exist.
+        Conflict: others pruned it on every attempt.
     """
-    for _ in range(_TRIES):
+    for _ in Attempts():
         try:
             head = read_head(engine.store, key)
         except (Damaged, UnsupportedFormat) as exc:
             return [Problem(*key, "head", str(exc.args[0]))]
         if head is None:
-            raise SessionNotFound("no session of this id was ever saved", **key._asdict())
+            raise SessionNotFound("there is no session with this id").at(key)
         if head.deleted:
-            raise SessionNotFound("it was deleted; a save creates it anew", **key._asdict())
+            raise SessionNotFound("it was deleted; saving creates it again").at(key)
         check = _Check(engine, key, head)
         check.run()
-        if not check.found or not _has_lost(engine, key, head):
+        if not check.found or not _was_pruned(engine, key, head):
             return check.found
-    raise Conflict("it is pruned by others all the time; try again later", **key._asdict())
+    raise contended(key)
 
 
-def _has_lost(engine: Engine[Any], key: SessionKey, before: Head) -> bool:
-    """Whether something was taken out of a session since its head was read."""
+def _was_pruned(engine: Engine[Any], key: SessionKey, before: Head) -> bool:
+    """Whether anything was removed from a session since its head was read."""
     now = read_head(engine.store, key)
     if now is None or now.deleted or now.epoch != before.epoch:
         return True
-    # Deleted and created anew, perhaps.
-    segment = engine.store.read(key, before.revision, before.revision - 1)
+    # It may have been deleted and created again.
+    segment = engine.store.read(key, before.revision, since=before.revision - 1)
     return now.revision != before.revision and not (segment and segment.records)
 
 
@@ -68,25 +71,24 @@ class _Check:
     """One pass over a session.
 
     Attributes:
-        found: what is wrong.
+        found: the problems.
     """
 
     def __init__(self, engine: Engine[Any], key: SessionKey, head: Head) -> None:
         self.found: list[Problem] = []
         self._store = engine.store
-        self._max_bytes = engine.options.max_bytes
+        self._limits = engine.options.limits
         self._key = key
         self._head = head
-        self._named: dict[PageRef, list[tuple[int, int]]] = {}  # and the revisions that may need it
-        self._anchors: dict[PageRef, PageData] = {}  # those that others are compressed against
+        self._named: dict[PageRef, list[tuple[int, int]]] = {}  # with the revisions it may affect
 
     def run(self) -> None:
         newest: Record | None = None
         seen: set[int] = set()
-        for some in listed(self._store, self._key, before=self._head.revision + 1):
-            for record, _ in some:
+        for batch in listed(self._store, self._key, before=self._head.revision + 1):
+            for record, _ in batch:
                 newest = newest or record
-                if record.revision not in seen:  # it is the last of its segment
+                if record.revision not in seen:  # the last of its segment
                     seen |= self._check_segment(record.revision)
         self._check_head(newest)
         self._check_pages()
@@ -110,50 +112,50 @@ class _Check:
     def _check_head(self, newest: Record | None) -> None:
         number = self._head.revision
         if newest is None or newest.revision != number:
-            self._found("head", f"it names revision {number}, which is not there", (number, number))
+            self._found("head", f"it names revision {number}, which is missing", (number, number))
             return
         try:
             if read_header(newest)[0].write_id != self._head.write_id:
-                told = f"revision {number} is not of the write that the head names"
-                self._found("head", told, (number, number))
+                message = f"revision {number} is from another write than the head names"
+                self._found("head", message, (number, number))
         except (Damaged, UnsupportedFormat):
-            pass  # that was found with its segment
+            pass  # reported with its segment
 
     def _check_segment(self, last: int) -> set[int]:
-        """Verify the segment that ends with a revision, and note its pages; its revisions."""
+        """Verify the segment that ends at a revision, note its pages, return its revisions."""
         try:
             segment = self._store.read(self._key, last)
-        except (Damaged, UnsupportedFormat) as exc:  # a store that keeps segments as a whole
+        except (Damaged, UnsupportedFormat) as exc:  # from a store that keeps whole segments
             first = min(exc.revision or last, last)
             self._found("revision", str(exc.args[0]), (first, last))
             return {*range(first, last + 1)}
         records = segment.records if segment else ()
         if not records or records[-1].revision != last:
-            self._found("revision", "the segment that it is in cannot be read", (last, last))
+            self._found("revision", "its segment cannot be read", (last, last))
             return {last}
         numbers = {record.revision for record in records}
         first = min(numbers)
         try:
             for page in read_header(records[0])[0].pages:
                 self._named.setdefault(page, []).append((first, last))
-            stored = read(self._key, records, self._max_bytes)
+            stored = read(self._key, records, self._limits)
             spilled = stored.base.spilled()
-            pages = {ref.id: page for ref, page in (self._fetch(spilled)).items()}
-            if all(ref.id in pages for ref in spilled):  # else that is told below
+            pages = {ref.id: page for ref, page in self._fetch(spilled).items()}
+            if all(ref.id in pages for ref in spilled):  # the others are reported with the pages
                 stored.build(self._key, pages)
         except _UNUSABLE as exc:
             self._found("revision", str(exc.args[0]), (max(first, exc.revision or first), last))
         return numbers
 
     def _check_pages(self) -> None:
-        """Verify each page once, those first that others are compressed against."""
+        """Verify each page once, starting with the anchors of others."""
         anchors = dict.fromkeys(ref.anchor for ref in self._named if ref.anchor)
         for ref in anchors:
             self._named.setdefault(ref, [])
         known: dict[PageRef, PageData] = {}
         for refs in [*anchors], [ref for ref in self._named if ref not in anchors]:
             for at in range(0, len(refs), _FETCHED):
-                found = self._fetch(refs[at : at + _FETCHED], known, tell=True)
+                found = self._fetch(refs[at : at + _FETCHED], known, report=True)
                 known |= {ref: page for ref, page in found.items() if ref in anchors}
 
     def _fetch(
@@ -161,11 +163,11 @@ class _Check:
         refs: Sequence[PageRef],
         anchors: Mapping[PageRef, PageData] = {},
         *,
-        tell: bool = False,
+        report: bool = False,
     ) -> dict[PageRef, PageData]:
-        """Those of some pages that can be used; the others are problems, if they are to be told.
+        """The pages that can be read; with ``report``, the others become problems.
 
-        One whose anchor cannot be used is not told: its anchor is, which hits the same revisions.
+        A page whose anchor cannot be read is not reported: its anchor is, for the same revisions.
         """
         pages: dict[PageRef, PageData] = {}
         for owner in sorted({ref.owner or self._key for ref in refs}):
@@ -177,10 +179,12 @@ class _Check:
                         raise Damaged(f"page {ref.id.hex()} is missing")
                     if ref.anchor is None or ref.anchor in anchors:
                         anchor = anchors[ref.anchor].raw if ref.anchor else b""
-                        raw = open_page(owner, ref.id, found[ref.id], self._max_bytes, anchor)
+                        raw = decode_page(
+                            owner, ref.id, found[ref.id], self._limits.max_bytes, anchor
+                        )
                         pages[ref] = PageData(raw)
                 except _UNUSABLE as exc:
-                    if tell:
-                        told = str(exc.args[0])
-                        self._found("page", told, *self._named[ref][::-1], page=ref.id.hex())
+                    if report:
+                        message = str(exc.args[0])
+                        self._found("page", message, *self._named[ref][::-1], page=ref.id.hex())
         return pages

@@ -1,7 +1,7 @@
-"""For tests of stores, and of programs that use them. Needs the extra ``[testing]``.
+"""Test support: a suite for stores, and a simulator. Needs the extra ``[testing]``.
 
 >>> from pathlib import Path
->>> from checkpoint.inmemory import InMemoryStore
+>>> from checkpoint._stores.inmemory import InMemoryStore
 >>> from checkpoint.testing import StoreSuite
 >>> class TestMyStore(StoreSuite):  # in a file that pytest collects
 ...     durable = False
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncStoreSuite", "StoreSuite"]
 
-if "pytest" in sys.modules:  # so that a failed assert of the suites shows both sides
+if "pytest" in sys.modules:  # failed asserts of the suites show both sides
     import pytest
 
     pytest.register_assert_rewrite(f"{__name__}.chain", f"{__name__}.contract")

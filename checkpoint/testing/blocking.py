@@ -1,4 +1,4 @@
-"""A blocking store made of an asynchronous one, so that one suite tests both forms."""
+"""A blocking wrapper for asynchronous stores, so that one suite tests both kinds."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from threading import Thread
 from typing import Any, TypeVar
 
-from checkpoint.ids import SessionKey
-from checkpoint.record import Record
+from checkpoint._ids import SessionKey
 from checkpoint.store import (
     AsyncStore,
     Attachment,
@@ -17,6 +16,7 @@ from checkpoint.store import (
     Page,
     PageInfo,
     Pruning,
+    Record,
     Segment,
 )
 
@@ -24,9 +24,9 @@ T = TypeVar("T")
 
 
 class Blocking:
-    """A :class:`~checkpoint.store.Store` whose calls all run in one event loop of its own.
+    """A :class:`~checkpoint.store.Store` whose calls run in a private event loop.
 
-    Calls from several threads run in it at the same time, as the tasks of a server do.
+    Calls from several threads run concurrently in it, like the tasks of a server.
 
     Args:
         open: makes the asynchronous store, in that loop.
@@ -37,9 +37,12 @@ class Blocking:
         self._thread = Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._store = self._run(open())
+        self.rewrites = getattr(self._store, "rewrites", False)
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        return self._run(self._store.read(key, revision, since))
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        return self._run(self._store.read(key, revision, since=since))
 
     def commit(self, key: SessionKey, commit: Commit) -> bool:
         return self._run(self._store.commit(key, commit))
@@ -47,15 +50,15 @@ class Blocking:
     def prune(self, key: SessionKey, pruning: Pruning) -> bool:
         return self._run(self._store.prune(key, pruning))
 
-    def heads(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+    def headers(
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        return self._run(self._store.heads(key, before, limit, bases))
+        return self._run(self._store.headers(key, before, limit, bases=bases))
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
-        return self._run(self._store.sessions(namespace, prefix, after, limit, deleted))
+        return self._run(self._store.sessions(namespace, prefix, after, limit, deleted=deleted))
 
     def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
         self._run(self._store.put_pages(key, pages))
@@ -79,11 +82,11 @@ class Blocking:
         return self._run(self._store.attachments(key))
 
     def close(self) -> None:
-        """Close the store; its loop goes on, to answer later calls."""
+        """Close the store; its loop keeps running, to answer later calls."""
         self._run(self._store.close())
 
     def end(self) -> None:
-        """Stop the loop; there are no calls after that."""
+        """Stop the loop. No call follows."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())

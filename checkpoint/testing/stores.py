@@ -1,7 +1,7 @@
-"""The suite that every store must pass, for the tests of its author.
+"""The test suite that every store must pass.
 
 Subclass :class:`StoreSuite` or :class:`AsyncStoreSuite` in a file that pytest collects, under a
-name that begins with ``Test``, and say how to open a store.
+name that begins with ``Test``, and implement ``open``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from checkpoint.testing.blocking import Blocking
 from checkpoint.testing.contract.attachments import Attachments
 from checkpoint.testing.contract.cancelled import Cancelled
 from checkpoint.testing.contract.deletion import Deletion
-from checkpoint.testing.contract.heads import Heads
+from checkpoint.testing.contract.headers import Headers
 from checkpoint.testing.contract.history import History
 from checkpoint.testing.contract.lifetime import Lifetime
 from checkpoint.testing.contract.listing import Listing
@@ -26,7 +26,7 @@ from checkpoint.testing.contract.races import Races
 from checkpoint.testing.contract.sizes import Sizes
 
 
-class _Contract(  # pytest begins with the last one: the simplest
+class _Contract(  # pytest runs the last base first, so the simplest is last
     Model,
     Races,
     Sizes,
@@ -37,21 +37,21 @@ class _Contract(  # pytest begins with the last one: the simplest
     Deletion,
     Listing,
     History,
-    Heads,
+    Headers,
 ):
-    """All parts that a store must pass in both forms."""
+    """The tests for both blocking and asynchronous stores."""
 
 
 class StoreSuite(_Contract):
     """The tests of a blocking store.
 
-    With ``CHECKPOINT_SOAK=1`` in the environment it runs what takes long, too: many more examples
-    and rounds, and a session of a gigabyte.
+    With ``CHECKPOINT_SOAK=1`` in the environment it also runs long tests: many more examples and
+    rounds, and a session of a gigabyte.
 
     Attributes:
-        durable: False for a store that keeps nothing when it is closed.
-        keeps_times: False for a store that tells a time of its own for when a page was written.
-        examples: how many sequences of calls the state machine tries; fewer for a slow store.
+        durable: False for a store that loses its data when it is closed.
+        keeps_times: False for a store that sets the time of a page itself.
+        examples: how many sequences of calls the state machine tries; set fewer for a slow store.
 
     Example:
         >>> from pathlib import Path
@@ -65,16 +65,16 @@ class StoreSuite(_Contract):
         """Open a store.
 
         Args:
-            place: an empty directory, another one for each test. Open it again: the same data. A
-                store that has no use for a directory makes a name of it, such as a prefix of keys.
+            place: a directory, empty and different for each test. Opened again, it must have the
+                same data. A store without directories derives a name from it, such as a key prefix.
         """
         raise NotImplementedError
 
     def raw(self, place: Path) -> Iterable[bytes] | None:
-        """All values that are kept at ``place``, read behind the store's back.
+        """All values stored at ``place``, read without the store.
 
-        What was written must be somewhere in them byte for byte, and not be there when it was
-        removed. Optional: None, and this is not tested.
+        Written bytes must appear in them unchanged, and disappear when they are removed. Optional:
+        return None to skip these tests.
         """
         return None
 
@@ -88,11 +88,11 @@ class StoreSuite(_Contract):
 
 
 class AsyncStoreSuite(_Contract, Cancelled):
-    """The tests of an asynchronous store: those of :class:`StoreSuite`, and of cancelled calls.
+    """The tests of an asynchronous store: those of :class:`StoreSuite`, and cancelled calls.
 
     Example:
         >>> from pathlib import Path
-        >>> from checkpoint.threads import ThreadedStore
+        >>> from checkpoint._stores.threads import ThreadedStore
         >>> from checkpoint_sql.sqlite import SqliteStore
         >>> class TestSqliteInThreads(AsyncStoreSuite):
         ...     async def open(self, place: Path) -> ThreadedStore:
@@ -104,7 +104,7 @@ class AsyncStoreSuite(_Contract, Cancelled):
         raise NotImplementedError
 
     def raw(self, place: Path) -> Iterable[bytes] | None:
-        """All values that are kept at ``place``, as :meth:`StoreSuite.raw` tells them."""
+        """All values stored at ``place``; see :meth:`StoreSuite.raw`."""
         return None
 
     @contextmanager

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, Self, TypeVar, cast, overload
 
 import checkpoint
 from checkpoint import AsyncCheckpointer, AsyncTurn, Checkpointer, Turn
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.registry import open_store
+from checkpoint._stores.inmemory import InMemoryStore
+from checkpoint._stores.registry import open_store
+from checkpoint._stores.threads import ThreadedStore
 from checkpoint.store import Store
-from checkpoint.threads import ThreadedStore
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -100,11 +100,11 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
 
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **flags: Any) -> Any:
             self._calls.append(name)
             if name == "commit" and self._rivals:
                 self._rivals.pop(0)()
-            answer = method(*args)
+            answer = method(*args, **flags)
             self._traffic.append(Call(name, args, answer))
             return answer
 

@@ -8,10 +8,10 @@ from typing import Any, TypeVar, cast
 
 import checkpoint
 from checkpoint import AsyncCheckpointer
+from checkpoint._ids import SessionKey
+from checkpoint._stores.threads import ThreadedStore
 from checkpoint.errors import StoreUnavailable
-from checkpoint.ids import SessionKey
 from checkpoint.store import Store
-from checkpoint.threads import ThreadedStore
 
 from .apis import AsAsync, Place
 
@@ -69,7 +69,7 @@ class Hooked:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
 
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **flags: Any) -> Any:
             if self.each is not None:
                 self.each(len(self.calls))
             self.calls.append(name)
@@ -77,9 +77,9 @@ class Hooked:
                 step()
             if name in self.late:
                 self.late.remove(name)
-                self._under_way.append(lambda: method(*args))
+                self._under_way.append(lambda: method(*args, **flags))
                 raise LOST
-            answer = method(*args)
+            answer = method(*args, **flags)
             for step in self._next(self.after, name):
                 step()
             return answer

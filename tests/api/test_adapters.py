@@ -66,7 +66,8 @@ async def test_a_turn_gives_the_live_agent_and_saves_what_became_of_it(
         assert type(turn.agent) is Agent
         assert turn.agent.answer("hi") == "HI"
     assert turn.revision == 1
-    async with place.open(Support, capture=capture, build=build).turn("user-42") as turn:
+    others: Agents = place.open(Support, capture=capture, build=build)
+    async with others.turn("user-42") as turn:
         assert turn.agent.memory == ["hi"]
         turn.agent.answer("and now?")
     assert heard((await place.open(Support).restore("user-42")).state) == ["hi", "and now?"]
@@ -209,7 +210,7 @@ async def test_what_an_adapter_raises_is_raised_and_nothing_is_saved(place: Plac
 
 async def test_an_adapter_that_captures_something_else_is_told(place: Place) -> None:
     agents: Agents = place.open(Support, capture=lambda agent: agent.memory, build=build)
-    with pytest.raises(InvalidOption, match=r"keeps Support states.*list"):
+    with pytest.raises(InvalidOption, match=r"saves Support states.*list"):
         await agents.save("user-42", Agent([]))
 
 
@@ -264,3 +265,78 @@ async def test_a_state_beside_a_live_agent_is_not_lost_in_silence(
         async with agents.turn("user-42") as turn:
             hears(turn.state, "changed in place")
     assert "commit" not in place.calls
+
+
+# --- adapters as objects, and agents of one turn -------------------------------------------------
+
+
+class SupportAdapter:
+    """An adapter whose agents share what it was made with."""
+
+    def __init__(self, tool: Callable[[str], str]) -> None:
+        self.tool = tool
+
+    def capture(self, agent: Agent) -> Support:
+        return capture(agent)
+
+    def build(self, state: Support) -> Agent:
+        agent = build(state)
+        agent.tools["shout"] = self.tool
+        return agent
+
+
+async def test_an_adapter_may_be_an_object(place: Place) -> None:
+    agents: Agents = place.open(Support, adapter=SupportAdapter(str.title))
+    async with agents.turn("user-42") as turn:
+        assert turn.agent.answer("hi there") == "Hi There"
+    assert (await agents.restore("user-42")).agent.memory == ["hi there"]
+
+
+async def test_one_turn_may_build_its_agent_in_another_way(place: Place) -> None:
+    agents: Agents = place.open(Support, adapter=SupportAdapter(str.title))
+    async with agents.turn("user-42", build=SupportAdapter(str.lower).build) as turn:
+        assert turn.agent.answer("HI") == "hi"
+    async with agents.turn("user-42") as turn:
+        assert turn.agent.memory == ["HI"]
+        assert turn.agent.answer("bye") == "Bye"
+
+
+async def test_build_needs_an_adapter_that_captures(place: Place) -> None:
+    states: Agents = place.open(Support)
+    with pytest.raises(InvalidOption, match="adapter="):
+        states.turn("user-42", build=build)
+
+
+async def test_without_an_adapter_the_agent_is_the_state(place: Place) -> None:
+    cp = place.open(Support)
+    async with cp.turn("user-42") as turn:
+        assert turn.agent is turn.state
+        turn.state = capture(Agent(["assigned"]))
+        assert turn.agent is turn.state
+    restored = await cp.restore("user-42")
+    assert restored.agent is restored.state
+    assert heard(restored.state) == ["assigned"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "adapter"),
+    [
+        ("capture", type("OnlyBuild", (), {"build": build})()),
+        ("build", type("OnlyCapture", (), {"capture": capture})()),
+        ("capture and no build", object()),
+        ("capture", type("NoMethod", (), {"build": build, "capture": 3})()),
+    ],
+)
+def test_an_adapter_that_lacks_a_method_is_refused_when_it_is_given(
+    place: Place, missing: str, adapter: object
+) -> None:
+    with pytest.raises(InvalidOption, match=rf"has no {missing}$"):
+        place.open(Support, adapter=adapter)
+    assert place.calls == []
+
+
+def test_an_adapter_is_given_in_one_way(place: Place) -> None:
+    with pytest.raises(InvalidOption, match="either"):
+        place.open(Support, adapter=SupportAdapter(str.title), capture=capture, build=build)
+    with pytest.raises(InvalidOption, match="need a state model"):
+        place.open(adapter=SupportAdapter(str.title))

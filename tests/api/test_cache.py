@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import checkpoint
 from checkpoint import AsyncCheckpointer, Conflict, Memory, NotSerializable, Retention
-from checkpoint.inmemory import InMemoryStore
+from checkpoint._stores.inmemory import InMemoryStore
 
 from ..effort import examples
 from .apis import Place

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import checkpoint
 from checkpoint import (
     AgentState,
     AsyncCheckpointer,
@@ -23,9 +24,9 @@ from checkpoint import (
     Snapshot,
     StoreUnavailable,
 )
-from checkpoint.envelope import DIGEST_SIZE
-from checkpoint.record import Kind, read_header
-from checkpoint.store import Pruning, Store
+from checkpoint._records.frame import DIGEST_SIZE
+from checkpoint._records.header import Kind, read_header
+from checkpoint.store import InMemoryStore, Pruning, Store
 
 from .apis import Place
 from .hooked import hooked, key, lose
@@ -38,7 +39,7 @@ NO_GRACE = dt.timedelta(0)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a kilobyte instead of many, so that small states have some."""
     for name, size in ("PAGE_SIZE", 1024), ("_TAIL_SIZE", 256), ("_SCATTERED", 512):
-        monkeypatch.setattr(f"checkpoint.paginate.{name}", size)
+        monkeypatch.setattr(f"checkpoint._records.pagination.{name}", size)
 
 
 @pytest.fixture
@@ -141,7 +142,7 @@ async def test_the_new_base_notes_what_it_was_made_from(cp: Dicts, store: Store)
     assert segment is not None
     gone, _ = read_header(segment.records[-1])
     await cp.delete_revision("user-42", 2)
-    ((base, _),) = store.heads(key("user-42"), 4, 1, True)
+    ((base, _),) = store.headers(key("user-42"), 4, 1, bases=True)
     header, _ = read_header(base)
     assert header.kind is Kind.BASE
     assert (header.revision, header.parent_revision) == (3, 2)
@@ -278,7 +279,7 @@ async def test_a_lost_answer_is_found_out(place: Place, revision: int, becomes: 
 async def test_an_outage_is_told_and_the_next_try_does_it(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpoint._sync.rewriting.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint._runtime.waiting.sleep", lambda seconds: None)
     cp, hooks = hooked(place)
     states = await begin(cp)
     hooks.before["prune"] = [lose] * 100
@@ -367,3 +368,23 @@ async def test_a_state_that_knows_a_big_value_can_name_its_pages_again(place: Pl
         assert (await cp.save("user-42", held)).kind == kind
     assert theirs.verify("user-42") == []
     assert (await place.open(Notes).restore("user-42")).state == held
+
+
+# --- stores that do not rewrite records ----------------------------------------------------------
+
+
+class NotRewriting(InMemoryStore):
+    rewrites = False
+
+
+async def test_without_rewriting_only_the_last_of_a_segment_goes() -> None:
+    store = NotRewriting()
+    cp = checkpoint.open_async(store, cache_bytes=0)
+    states = await begin(cp)
+    before = store.headers(key("user-42"), None, 99)
+    with pytest.raises(InvalidOption, match="retention rule") as raised:
+        await cp.delete_revision("user-42", 2)
+    assert raised.value.revision == 2
+    assert store.headers(key("user-42"), None, 99) == before
+    await cp.delete_revision("user-42", 4)
+    await check(cp, states, 4)

@@ -39,7 +39,7 @@ async def test_history_is_newest_first_and_reads_no_bodies(place: Place, cp: Dic
     await count_to(cp, 5)
     place.calls.clear()
     snapshots = await cp.history("user-42")
-    assert sorted(place.calls) == ["attachments", "heads"]
+    assert sorted(place.calls) == ["attachments", "headers"]
     assert revisions(snapshots) == [5, 4, 3, 2, 1]
     assert [s.parent_revision for s in snapshots] == [4, 3, 2, 1, 0]
     assert [s.kind for s in snapshots] == ["patch"] * 4 + ["base"]

@@ -28,8 +28,8 @@ from checkpoint import (
     RevisionPruned,
     SessionNotFound,
 )
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.record import read_header
+from checkpoint._records.header import read_header
+from checkpoint._stores.inmemory import InMemoryStore
 from tests.effort import SOAK, case, some, times
 
 from .hooked import key
@@ -70,9 +70,9 @@ class Stepping:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
 
-        async def call(*args: Any) -> Any:
+        async def call(*args: Any, **flags: Any) -> Any:
             await Pause()
-            return method(*args)
+            return method(*args, **flags)
 
         return call
 
@@ -102,15 +102,14 @@ class Task:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a kilobyte, listings of two, and no time passes."""
     for name, size in ("PAGE_SIZE", 1024), ("_TAIL_SIZE", 256), ("_SCATTERED", 512):
-        monkeypatch.setattr(f"checkpoint.paginate.{name}", size)
+        monkeypatch.setattr(f"checkpoint._records.pagination.{name}", size)
     monkeypatch.setattr("checkpoint._async.listing._LISTED", 2)
     monkeypatch.setattr("checkpoint._async.maintenance._DROPPED", 2)
 
     async def pass_on(seconds: float) -> None:
         await Pause()
 
-    for module in ("commits", "engine", "maintenance", "rewriting"):
-        monkeypatch.setattr(f"checkpoint._async.{module}.async_sleep", pass_on)
+    monkeypatch.setattr("checkpoint._runtime.waiting.async_sleep", pass_on)
 
 
 @dataclass
@@ -291,7 +290,7 @@ def check_no_leak(store: InMemoryStore) -> None:
     there = set()
     for owner in map(key, SESSIONS):
         there |= {(owner, page.id) for page in store.list_pages(owner)}
-        for record, _ in store.heads(owner, None, 100, True):
+        for record, _ in store.headers(owner, None, 100, bases=True):
             named |= {(ref.owner or owner, ref.id) for ref in read_header(record)[0].pages}
     assert there == named
 

@@ -810,7 +810,7 @@ async def test_an_item_that_cannot_be_decoded_is_told_with_its_memory(
     def unknown(name: str) -> ZoneInfo:
         raise ZoneInfoNotFoundError(name)
 
-    monkeypatch.setattr("checkpoint.codec.ZoneInfo", unknown)
+    monkeypatch.setattr("checkpoint._document.codec.ZoneInfo", unknown)
     with pytest.raises(InvalidState, match="tzdata") as caught:
         await place.open(Timed).restore(SESSION)
     assert (caught.value.session_id, caught.value.revision) == (SESSION, 1)

@@ -26,7 +26,7 @@ from checkpoint import (
     Turn,
     UnknownStore,
 )
-from checkpoint.inmemory import InMemoryStore
+from checkpoint._stores.inmemory import InMemoryStore
 
 from .apis import AsAsync, Place
 
@@ -247,9 +247,9 @@ MEANINGLESS: list[tuple[dict[str, Any], str]] = [
     ({"state": Tutor, "version": -1}, "integer from 1 up"),
     ({"state": Tutor, "version": 0}, "integer from 1 up"),
     ({"state": Tutor, "version": "2"}, "integer from 1 up"),
-    ({"max_bytes": 0}, "number of bytes above 0"),
-    ({"max_bytes": -1}, "number of bytes above 0"),
-    ({"max_bytes": "64M"}, "number of bytes above 0"),
+    ({"max_bytes": 0}, "max_bytes must be an integer of 1 or more"),
+    ({"max_bytes": -1}, "max_bytes must be an integer of 1 or more"),
+    ({"max_bytes": "64M"}, "max_bytes must be an integer of 1 or more"),
 ]
 
 

@@ -48,8 +48,8 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Passes:
         found.decoded.append(len(data))
         return unpack(data, **options)
 
-    monkeypatch.setattr("checkpoint.codec.msgpack.Packer", Packer)
-    monkeypatch.setattr("checkpoint.codec.msgpack.unpackb", counted)
+    monkeypatch.setattr("checkpoint._document.codec.msgpack.Packer", Packer)
+    monkeypatch.setattr("checkpoint._document.codec.msgpack.unpackb", counted)
     return found
 
 

@@ -19,8 +19,14 @@ from checkpoint import (
     SessionNotFound,
     StoreUnavailable,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.pins import LONGEST_FORK, Pin, is_undecided, read_pins, seal_pin
+from checkpoint._ids import SessionKey
+from checkpoint._records.pins import (
+    LONGEST_FORK,
+    Pin,
+    encode_pin,
+    is_undecided,
+    read_pins,
+)
 from checkpoint.store import Attachment, Store
 
 from .apis import Place
@@ -36,7 +42,7 @@ NEWEST = Retention(keep_last=1)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a kilobyte instead of many, so that small states have some."""
     for name, size in ("PAGE_SIZE", 1024), ("_TAIL_SIZE", 256), ("_SCATTERED", 512):
-        monkeypatch.setattr(f"checkpoint.paginate.{name}", size)
+        monkeypatch.setattr(f"checkpoint._records.pagination.{name}", size)
 
 
 @pytest.fixture
@@ -74,7 +80,7 @@ async def swept(cp: Dicts) -> None:
 
 OWNER, TARGET = SessionKey("tenant", "source"), SessionKey("tenant", "fork")
 PAGES = {os.urandom(24) for _ in range(3)}
-PIN = seal_pin(OWNER, b"nonce", TARGET, b"w" * 16, NOW, PAGES)
+PIN = encode_pin(OWNER, b"nonce", TARGET, b"w" * 16, NOW, PAGES)
 
 
 def test_a_pin_is_read_as_it_was_made() -> None:

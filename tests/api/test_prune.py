@@ -35,7 +35,7 @@ NO_GRACE = dt.timedelta(0)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a kilobyte instead of many, so that small states have some."""
     for name, size in ("PAGE_SIZE", 1024), ("_TAIL_SIZE", 256), ("_SCATTERED", 512):
-        monkeypatch.setattr(f"checkpoint.paginate.{name}", size)
+        monkeypatch.setattr(f"checkpoint._records.pagination.{name}", size)
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ async def test_a_prune_that_finds_nothing_writes_nothing(place: Place, cp: Dicts
     await segments(cp, 1)
     place.calls.clear()
     pruned = await cp.prune("user-42", Retention(keep_last=1))
-    assert place.calls == ["list_pages", "read", "heads", "attachments"]
+    assert place.calls == ["list_pages", "read", "headers", "attachments"]
     assert pruned == Pruned("default", "user-42")
 
 
@@ -204,7 +204,7 @@ async def test_what_is_not_there_or_has_no_meaning_is_refused(cp: Dicts) -> None
     with pytest.raises(InvalidOption, match=r"checkpoint\.Retention"):
         await cp.prune("nobody", 5)  # type: ignore[arg-type]
     for grace in (-HOUR, 3600):
-        with pytest.raises(InvalidOption, match="a timedelta from 0 up"):
+        with pytest.raises(InvalidOption, match="a timedelta of 0 or more"):
             await cp.prune("nobody", grace=grace)  # type: ignore[arg-type]
     with pytest.raises(InvalidOption):
         _ = [pruned async for pruned in cp.sweep(5)]  # type: ignore[arg-type]
@@ -245,7 +245,7 @@ async def test_a_session_that_is_saved_just_before_it_ends_stays(place: Place) -
     clock.advance(31 * DAY)
     theirs = place.rival()
     clock.rules(theirs)
-    for call in ("read", "list_pages", "heads", "commit"):
+    for call in ("read", "list_pages", "headers", "commit"):
 
         def save(of: str = call) -> None:
             theirs.run("user-42", lambda state: state.update(n=of))
@@ -429,7 +429,7 @@ async def test_a_session_that_cannot_be_pruned_is_told_and_the_sweep_goes_on(
 async def test_an_outage_ends_a_sweep(place: Place) -> None:
     cp, store = hooked(place)
     await segments(cp, 2)
-    store.before["heads"] = [lose]
+    store.before["headers"] = [lose]
     with pytest.raises(StoreUnavailable):
         _ = [p async for p in cp.sweep(Retention(keep_last=1))]
 
@@ -451,7 +451,7 @@ async def test_a_save_that_comes_first_makes_the_prune_look_again(place: Place) 
 async def test_a_prune_that_always_loses_gives_up(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpoint._sync.maintenance.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint._runtime.waiting.sleep", lambda seconds: None)
     cp, store = hooked(place)
     await segments(cp, 2)
     theirs = place.rival()
@@ -508,7 +508,7 @@ async def test_a_prune_whose_answer_is_lost_is_found_out(place: Place, becomes: 
     kept = len(store.inner.list_pages(key("user-42"))) // 3
     if becomes == "done late":
         store.late = ["prune"]
-        store.before["heads"] = [lambda: None, lambda: None, store.arrive]
+        store.before["headers"] = [lambda: None, lambda: None, store.arrive]
     else:
         (store.after if becomes == "done" else store.before)["prune"] = [lose]
     pruned = await cp.prune("user-42", Retention(keep_last=1), grace=NO_GRACE)
@@ -533,7 +533,7 @@ async def test_a_prune_that_may_still_arrive_is_fenced_off(place: Place) -> None
 async def test_a_store_that_does_not_answer_is_told_as_that(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpoint._sync.maintenance.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint._runtime.waiting.sleep", lambda seconds: None)
     cp, store = hooked(place)
     await segments(cp, 2)
     store.before["prune"] = [lose] * 100
@@ -581,7 +581,7 @@ async def test_a_rule_given_to_open_costs_nothing_at_other_saves(place: Place) -
     assert store.calls == ["read", "commit"] * 29
 
 
-@pytest.mark.parametrize("failing", ["list_pages", "read", "heads", "attachments", "prune"])
+@pytest.mark.parametrize("failing", ["list_pages", "read", "headers", "attachments", "prune"])
 async def test_a_prune_that_fails_does_not_fail_the_save(
     place: Place, failing: str, caplog: pytest.LogCaptureFixture
 ) -> None:

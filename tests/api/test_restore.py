@@ -46,7 +46,7 @@ async def test_the_newest_state_comes_back_equal_and_typed(place: Place) -> None
     assert type(restored.state) is Support
     assert type(restored.state.memory) is Memory
     assert type(restored.state.memory[0]) is Message
-    assert restored.agent is None
+    assert restored.agent is restored.state
 
 
 @pytest.mark.promise("history-kept")
@@ -101,7 +101,9 @@ async def test_a_snapshot_tells_who_saved_what_and_when(place: Place) -> None:
 
 
 async def test_a_session_that_never_was_is_told_as_that(cp: Dicts) -> None:
-    with pytest.raises(SessionNotFound, match=r"session 'nobody': no session of this id") as raised:
+    with pytest.raises(
+        SessionNotFound, match=r"session 'nobody': there is no session with this id"
+    ) as raised:
         await cp.restore("nobody")
     assert raised.value.session_id == "nobody"
     assert isinstance(raised.value, LookupError)

@@ -109,7 +109,7 @@ async def test_a_state_of_another_type_is_refused(place: Place, support: Support
 
     wrongs: list[Any] = [{"memory": []}, Special(), None]
     for wrong in wrongs:
-        with pytest.raises(InvalidOption, match="keeps Support states"):
+        with pytest.raises(InvalidOption, match="saves Support states"):
             await support.save("user-42", wrong)
     assert "commit" not in place.calls
 
@@ -180,7 +180,7 @@ async def test_a_state_of_a_deleted_session_is_not_saved(place: Place, cp: Dicts
     mine = (await cp.restore("user-42")).state
     mine["n"] = 2
     place.rival().delete("user-42")
-    with pytest.raises(Conflict, match="does not exist any more") as raised:
+    with pytest.raises(Conflict, match="no longer exists") as raised:
         await cp.save("user-42", mine)
     assert (raised.value.parent_revision, raised.value.current_revision) == (1, None)
     place.rival().save("user-42", {"n": "anew"})

@@ -53,7 +53,7 @@ COSTS: dict[str, tuple[Operation, list[str]]] = {
     "save a restored state thrice": (restored_and_saved, ["read", *["commit"] * 3]),
     "save with a parent": (saved_with_parent, ["read", "read", "commit"]),
     "overwrite": (lambda cp: cp.overwrite("there", {}), ["read", "commit"]),
-    "history": (lambda cp: cp.history("there"), ["attachments", "heads"]),
+    "history": (lambda cp: cp.history("there"), ["attachments", "headers"]),
     "document": (lambda cp: cp.document("there"), ["read"]),
     "diff": (lambda cp: cp.diff("there", 1, 2), ["read", "read"]),
     "fork": (lambda cp: cp.fork("there", "new"), ["read", "read", "commit"]),
@@ -62,7 +62,7 @@ COSTS: dict[str, tuple[Operation, list[str]]] = {
     "unlabel": (lambda cp: cp.unlabel("there", "good"), ["detach"]),
     "delete": (
         lambda cp: cp.delete("there"),
-        ["read", "list_pages", "heads", "read", "commit", "list_pages"],
+        ["read", "list_pages", "headers", "read", "commit", "list_pages"],
     ),
     "delete what is not there": (lambda cp: cp.delete("new"), ["read"]),
     "sessions": (listed, ["sessions"]),

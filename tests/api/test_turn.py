@@ -22,7 +22,7 @@ from checkpoint import (
     Snapshot,
     StateTooLarge,
 )
-from checkpoint.record import Header
+from checkpoint._records.header import RecordHeader
 
 from .apis import Place
 from .models import Support, SupportConfig, heard, hears, said
@@ -56,9 +56,9 @@ async def test_the_first_turn_of_a_session_is_revision_1(support: Supports) -> N
 async def test_a_turn_makes_no_snapshot_that_nobody_asks_for(
     support: Supports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[Header] = []
+    made: list[RecordHeader] = []
 
-    def counted(namespace: str, session_id: str, header: Header) -> Snapshot:
+    def counted(namespace: str, session_id: str, header: RecordHeader) -> Snapshot:
         made.append(header)
         return make(namespace, session_id, header)
 
@@ -289,7 +289,7 @@ async def test_a_state_of_another_type_is_refused_and_nothing_is_saved(
     wrongs: list[Any] = [{"memory": []}, Other(), None]
     for wrong in wrongs:
         place.calls.clear()
-        with pytest.raises(InvalidOption, match="keeps Support states"):
+        with pytest.raises(InvalidOption, match="saves Support states"):
             async with support.turn("user-42") as turn:
                 turn.state = wrong
         assert place.calls == ["read"]
@@ -330,7 +330,7 @@ async def test_a_first_state_that_nothing_was_added_to_is_not_saved(place: Place
 
 async def test_a_first_state_of_the_wrong_type_is_refused(support: Supports) -> None:
     wrong: Any = dict
-    with pytest.raises(InvalidOption, match="keeps Support states"):
+    with pytest.raises(InvalidOption, match="saves Support states"):
         async with support.turn("user-42", new=wrong):
             pytest.fail("the turn was entered")
 
@@ -385,7 +385,7 @@ async def test_two_first_turns_at_once_make_one_session(place: Place, cp: Dicts)
 
 async def test_a_session_deleted_during_a_turn_stays_deleted(place: Place, cp: Dicts) -> None:
     await cp.save("user-42", {"n": 1})
-    with pytest.raises(Conflict, match="does not exist any more") as raised:
+    with pytest.raises(Conflict, match="no longer exists") as raised:
         async with cp.turn("user-42") as turn:
             place.rival().delete("user-42")
             turn.state["n"] = 2

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from checkpoint import AsyncCheckpointer, Conflict, segment
+from checkpoint import AsyncCheckpointer, Conflict
+from checkpoint._records import baseline
 
 from .apis import Place
 
@@ -104,7 +105,7 @@ async def test_a_turn_that_was_rolled_back_is_still_not_served_twice(cp: Dicts) 
 async def test_each_of_the_last_turns_is_remembered_wherever_segments_begin(
     cp: Dicts, monkeypatch: pytest.MonkeyPatch, patches: int
 ) -> None:
-    monkeypatch.setattr(segment, "MAX_PATCHES", patches)
+    monkeypatch.setattr(baseline, "MAX_PATCHES", patches)
     last = 2 * REMEMBERED + 3
     for number in range(1, last + 1):
         assert not await deliver(cp, number)
@@ -131,7 +132,7 @@ async def test_turns_are_remembered_when_their_size_makes_new_segments(cp: Dicts
 async def test_a_turn_out_of_memory_is_a_new_one_and_no_error(
     cp: Dicts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segment, "MAX_PATCHES", 0)
+    monkeypatch.setattr(baseline, "MAX_PATCHES", 0)
     for number in range(1, REMEMBERED + 3):
         await deliver(cp, number)
     assert not await deliver(cp, 1)
@@ -141,7 +142,7 @@ async def test_a_turn_out_of_memory_is_a_new_one_and_no_error(
 async def test_saves_that_are_no_turns_do_not_push_turns_out_of_memory(
     cp: Dicts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segment, "MAX_PATCHES", 0)
+    monkeypatch.setattr(baseline, "MAX_PATCHES", 0)
     await deliver(cp, 1)
     for n in range(REMEMBERED + 1):
         async with cp.turn("user-42") as turn:

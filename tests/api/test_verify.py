@@ -18,11 +18,12 @@ from checkpoint import (
     Retention,
     SessionNotFound,
 )
-from checkpoint.bodies import OPERATIONS
-from checkpoint.diff import SET
-from checkpoint.record import Record, read_header
-from checkpoint.segment import read, seal
-from checkpoint.store import Attachment, Commit, Page, Pruning, Store
+from checkpoint._document.diff import SET
+from checkpoint._limits import Limits
+from checkpoint._records.body import OPERATIONS
+from checkpoint._records.header import read_header
+from checkpoint._records.segment import encode_record, read
+from checkpoint.store import Attachment, Commit, Page, Pruning, Record, Store
 
 from .apis import Place
 from .hooked import hooked, key, lose
@@ -36,7 +37,7 @@ NEWEST = Retention(keep_last=1)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a kilobyte instead of many, so that small states have some."""
     for name, size in ("PAGE_SIZE", 1024), ("_TAIL_SIZE", 256), ("_SCATTERED", 512):
-        monkeypatch.setattr(f"checkpoint.paginate.{name}", size)
+        monkeypatch.setattr(f"checkpoint._records.pagination.{name}", size)
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def bad_body(record: Record) -> Record:
 
 
 def bad_head(record: Record) -> Record:
-    return record._replace(head=b"nothing of ours" + record.head)
+    return record._replace(header=b"nothing of ours" + record.header)
 
 
 # --- records -------------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ async def test_a_session_that_is_well_has_no_problem(place: Place, cp: Dicts) ->
     place.calls.clear()
     assert await cp.verify("user-42") == []
     assert await cp.verify("fork") == []
-    assert set(place.calls) == {"read", "heads", "pages", "attachments"}
+    assert set(place.calls) == {"read", "headers", "pages", "attachments"}
     await cp.prune("user-42", NEWEST)
     assert await cp.verify("user-42") == []
 
@@ -185,7 +186,7 @@ async def test_a_record_that_is_missing_hits_those_after_it(
 
 async def test_a_record_of_a_newer_version_is_told_as_that(cp: Dicts, store: Store) -> None:
     await begin(cp)
-    rewrite(store, 2, lambda record: record._replace(head=b"ACP\x09" + record.head[4:]))
+    rewrite(store, 2, lambda record: record._replace(header=b"ACP\x09" + record.header[4:]))
     (problem,) = await check(cp, ("revision", {2, 3}))
     assert "format 9" in problem.message
 
@@ -203,9 +204,11 @@ async def test_a_patch_that_does_not_fit_is_told(cp: Dicts, store: Store) -> Non
     await begin(cp)
     segment = store.read(KEY)
     assert segment is not None
-    tip = read(KEY, segment.records, 10**6).tip
+    tip = read(KEY, segment.records, Limits(10**6)).tip
     header = tip.header._replace(revision=10, write_id=b"w" * 16)
-    record, _ = seal(KEY, header, {OPERATIONS: [[SET, ["nothing", "there"], 1]]}, tip, 10**6)
+    record, _ = encode_record(
+        KEY, header, {OPERATIONS: [[SET, ["nothing", "there"], 1]]}, tip, Limits(10**6)
+    )
     head = segment.head._replace(revision=10, write_id=header.write_id)
     assert store.commit(KEY, Commit(segment.head.write_id, head, record))
     (problem,) = await cp.verify("user-42")
@@ -218,7 +221,7 @@ async def test_a_patch_that_does_not_fit_is_told(cp: Dicts, store: Store) -> Non
 
 
 def named(store: Store, revision: int) -> list[bytes]:
-    (record, _), *_ = store.heads(KEY, revision + 1, 1, True)
+    (record, _), *_ = store.headers(KEY, revision + 1, 1, bases=True)
     return [page.id for page in read_header(record)[0].pages]
 
 
@@ -240,7 +243,7 @@ async def test_a_damaged_page_is_told_from_a_missing_one(cp: Dicts, store: Store
     store.drop_pages(KEY, [page])
     store.put_pages(KEY, [Page(page, flipped(data), 0)])
     (problem,) = await check(cp, ("page", {10}))
-    assert "not what was stored" in problem.message
+    assert "changed or replaced" in problem.message
 
 
 async def test_each_damaged_page_of_a_long_list_is_found(cp: Dicts, store: Store) -> None:
@@ -325,7 +328,7 @@ async def test_a_head_that_names_what_is_not_there_is_told(cp: Dicts, store: Sto
 
 
 async def test_a_session_that_is_not_there_is_told_as_that(cp: Dicts) -> None:
-    with pytest.raises(SessionNotFound, match="'user-42': no session"):
+    with pytest.raises(SessionNotFound, match="'user-42': there is no session"):
         await cp.verify("user-42")
     await cp.save("user-42", {"n": 1})
     await cp.delete("user-42")
@@ -338,13 +341,13 @@ async def test_a_session_that_is_not_there_is_told_as_that(cp: Dicts) -> None:
 async def test_an_outage_is_not_a_problem_of_the_session(place: Place) -> None:
     cp, hooks = hooked(place)
     await begin(cp)
-    for call in ("read", "heads", "pages", "attachments"):
+    for call in ("read", "headers", "pages", "attachments"):
         hooks.before[call] = [lose]
         with pytest.raises(checkpoint.StoreUnavailable):
             await cp.verify("user-42")
 
 
-@pytest.mark.parametrize("call", ["read", "heads", "pages", "attachments"])
+@pytest.mark.parametrize("call", ["read", "headers", "pages", "attachments"])
 @pytest.mark.parametrize("at", range(6))
 async def test_what_is_pruned_or_saved_meanwhile_is_no_problem(
     place: Place, call: str, at: int

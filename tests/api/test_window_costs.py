@@ -31,7 +31,7 @@ def sent(place: Place) -> tuple[int, int]:
     """Bytes of the records, and bytes of the pages, that were written."""
     records = [call.args[1].record for call in place.traffic if call.name == "commit"]
     pages = [page for call in place.traffic if call.name == "put_pages" for page in call.args[1]]
-    return sum(len(r.head) + len(r.body) for r in records), sum(len(page.data) for page in pages)
+    return sum(len(r.header) + len(r.body) for r in records), sum(len(page.data) for page in pages)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from checkpoint import CheckpointError, Damaged, Memory, StateTooLarge
-from checkpoint.ids import SessionKey
+from checkpoint._ids import SessionKey
 from checkpoint.store import Page, Store
 
 from .apis import Place

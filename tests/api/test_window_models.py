@@ -183,7 +183,7 @@ async def test_an_item_of_a_time_zone_that_is_not_known_here_is_told_when_it_is_
     def unknown(name: str) -> ZoneInfo:
         raise ZoneInfoNotFoundError(name)
 
-    monkeypatch.setattr("checkpoint.codec.ZoneInfo", unknown)
+    monkeypatch.setattr("checkpoint._document.codec.ZoneInfo", unknown)
     with pytest.raises(InvalidState, match="tzdata") as caught:
         await state.memory.load()
     assert (caught.value.session_id, caught.value.revision) == (SESSION, 1)

@@ -17,7 +17,7 @@ from checkpoint import (
     NotSerializable,
     SaveUnclear,
 )
-from checkpoint.threads import ThreadedStore
+from checkpoint._stores.threads import ThreadedStore
 
 from ..system.faults import DONE, FAILS, NOT_DONE, Unreliable
 from .apis import AsAsync, Place
@@ -213,8 +213,8 @@ async def test_a_state_that_went_on_while_its_save_was_unclear_is_saved_as_it_is
     async def pass_on(seconds: float) -> None:
         await asyncio.sleep(0)
 
-    monkeypatch.setattr("checkpoint._sync.commits.sleep", lambda seconds: None)
-    monkeypatch.setattr("checkpoint._async.commits.async_sleep", pass_on)
+    monkeypatch.setattr("checkpoint._runtime.waiting.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint._runtime.waiting.async_sleep", pass_on)
     prepared(place)
     cp, store = unreliable(place)
     state, expected = await windowed(cp), notes(COUNT)

@@ -10,10 +10,10 @@ from pydantic import BaseModel, field_validator, model_validator
 
 import checkpoint
 from checkpoint import AgentState, Memory
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
+from checkpoint._ids import SessionKey
+from checkpoint._stores.inmemory import InMemoryStore
+from checkpoint._stores.threads import ThreadedStore
 from checkpoint.store import Commit, Segment
-from checkpoint.threads import ThreadedStore
 
 KEY = SessionKey("default", "user-42")
 
@@ -147,10 +147,12 @@ class Flaky(InMemoryStore):
             raise checkpoint.StoreUnavailable("the answer was lost")
         return done
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
         if self.is_down:
             raise checkpoint.StoreUnavailable("down")
-        return super().read(key, revision, since)
+        return super().read(key, revision, since=since)
 
 
 def test_a_plain_dict_saved_by_a_turn_without_an_answer_can_be_saved_again() -> None:

@@ -10,9 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from checkpoint import AgentState, AsyncCheckpointer, Memory
-from checkpoint.ids import SessionKey
-from checkpoint.items import ItemList, list_at
-from checkpoint.segment import read
+from checkpoint._document.items import ItemList, list_at
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records.segment import read
 
 from .apis import Place
 
@@ -47,12 +48,12 @@ def small_pages(size: int = 400, patches: int | None = None) -> Iterator[None]:
         patches: begin a new segment, with a layout of its own, after so many.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("checkpoint.paginate.PAGE_SIZE", size)
-        patch.setattr("checkpoint.paginate._TAIL_SIZE", size // 4)
-        patch.setattr("checkpoint.paginate._SCATTERED", size // 2)
-        patch.setattr("checkpoint.paginate.ANCHORED", 4)
+        patch.setattr("checkpoint._records.pagination.PAGE_SIZE", size)
+        patch.setattr("checkpoint._records.pagination._TAIL_SIZE", size // 4)
+        patch.setattr("checkpoint._records.pagination._SCATTERED", size // 2)
+        patch.setattr("checkpoint._records.pagination.ANCHORED", 4)
         if patches is not None:
-            patch.setattr("checkpoint.segment.MAX_PATCHES", patches)
+            patch.setattr("checkpoint._records.baseline.MAX_PATCHES", patches)
         yield
 
 
@@ -77,9 +78,12 @@ def stored(place: Place, session_id: str = SESSION) -> list[Note]:
 def layout(place: Place) -> ItemList:
     """The newest memory as it is stored: its pages, and what is in the record."""
     key = SessionKey("default", SESSION)
-    segment = place._store().read(key)
+    store = place._store()
+    segment = store.read(key)
+    if place.url != "memory://":
+        store.close()
     assert segment is not None
-    document = read(key, segment.records, 10**9).build(key, {}).document
+    document = read(key, segment.records, Limits(10**9)).build(key, {}).document
     items = list_at(document, ("memory",))
     assert items is not None
     return items

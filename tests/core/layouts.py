@@ -5,14 +5,21 @@ from __future__ import annotations
 from itertools import count
 from typing import Any, NamedTuple
 
-from checkpoint.bodies import base_body, read_body, standalone
-from checkpoint.codec import decode, encode
-from checkpoint.diff import applied, diff
-from checkpoint.ids import SessionKey
-from checkpoint.items import ItemList
-from checkpoint.pages import PageData, open_page
-from checkpoint.paginate import AnchorNeeded, Paginator
-from checkpoint.record import Header, Kind, PageRef, SchemaId, Writer, header_to_map
+from checkpoint._document.codec import decode, encode
+from checkpoint._document.diff import applied, diff
+from checkpoint._document.items import ItemList
+from checkpoint._document.pages import PageData, PageRef
+from checkpoint._ids import SessionKey
+from checkpoint._records.body import base_body, read_body, standalone
+from checkpoint._records.header import (
+    Kind,
+    RecordHeader,
+    SchemaId,
+    Writer,
+    header_fields,
+)
+from checkpoint._records.page import decode_page
+from checkpoint._records.pagination import AnchorNeeded, Paginator
 
 from .lists import Pages, with_lists
 
@@ -69,7 +76,7 @@ class Session:
         nonce = next(self._nonces).to_bytes(8, "big")
         layout, document, laid = self._layout(document, nonce)
         pages = {
-            id: PageData(open_page(KEY, id, data, 10**9, self._anchor(layout, laid, id)))
+            id: PageData(decode_page(KEY, id, data, 10**9, self._anchor(layout, laid, id)))
             for id, data in layout.written.items()
         }
         assert {id: page.raw for id, page in pages.items()} == {
@@ -87,8 +94,8 @@ class Session:
         )
         assert encode(with_lists(stored, self.pages)) == encode(new)
         assert len(set(named)) == len(named)
-        header = Header(1, Kind.BASE, b"", 0, Writer("", 0), SchemaId("", 0), pages=named)
-        return Written(len(raw), pages, named, len(encode(header_to_map(header))))
+        header = RecordHeader(1, Kind.BASE, b"", 0, Writer("", 0), SchemaId("", 0), pages=named)
+        return Written(len(raw), pages, named, len(encode(header_fields(header))))
 
     def _layout(self, document: Any, nonce: bytes) -> tuple[Paginator, Any, Any]:
         while True:

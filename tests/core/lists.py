@@ -8,11 +8,15 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from checkpoint.codec import decode, encode
-from checkpoint.encoded import array
-from checkpoint.items import ItemList, NewItems, PageRun, Run
-from checkpoint.pages import PageData
-from checkpoint.record import PageRef
+from checkpoint._document.codec import decode, encode
+from checkpoint._document.encoded import array
+from checkpoint._document.items import (
+    ItemList,
+    NewItems,
+    PageRun,
+    Run,
+)
+from checkpoint._document.pages import PageData, PageRef
 
 VALUES: st.SearchStrategy[Any] = st.integers(0, 3) | st.sampled_from(
     ["a", 1.0, True, None, (1,), {"k": [1]}, [], "text" * 9]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from checkpoint.codec import encode
-from checkpoint.ids import SessionKey
-from checkpoint.items import PageRun
-from checkpoint.paginate import AnchorNeeded, Paginator
-from checkpoint.record import PageRef
+from checkpoint._document.codec import encode
+from checkpoint._document.items import PageRun
+from checkpoint._document.pages import PageRef
+from checkpoint._ids import SessionKey
+from checkpoint._records.pagination import AnchorNeeded, Paginator
 
 from .layouts import ANCHORED, KEY, Session, message, messages
 

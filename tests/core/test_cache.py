@@ -7,12 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from checkpoint.bodies import base_body
-from checkpoint.cache import Cache
-from checkpoint.ids import SessionKey
-from checkpoint.pages import PageData
-from checkpoint.record import Header, Kind, PageRef, SchemaId, Writer
-from checkpoint.segment import Baseline, read, seal
+from checkpoint._document.pages import PageData, PageRef
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records.baseline import Baseline
+from checkpoint._records.body import base_body
+from checkpoint._records.header import (
+    Kind,
+    RecordHeader,
+    SchemaId,
+    Writer,
+)
+from checkpoint._records.segment import encode_record, read
+from checkpoint._runtime.cache import Cache
 
 
 def key(name: object) -> SessionKey:
@@ -22,9 +29,9 @@ def key(name: object) -> SessionKey:
 def loaded(size: int, pages: dict[bytes, int] | None = None, spilled: bytes = b"") -> Baseline:
     """A session of a text of this size, and pages of these sizes; one may be of a big value."""
     body, _ = base_body({"text": "x" * size}, {}, {})
-    header = Header(1, Kind.BASE, b"w" * 16, 0, Writer("host", 1), SchemaId("dict", 0))
-    record, _ = seal(key("any"), header, body, None, 10**9)
-    found = read(key("any"), [record], 10**9).build(key("any"), {})
+    header = RecordHeader(1, Kind.BASE, b"w" * 16, 0, Writer("host", 1), SchemaId("dict", 0))
+    record, _ = encode_record(key("any"), header, body, None, Limits(10**9))
+    found = read(key("any"), [record], Limits(10**9)).build(key("any"), {})
     refs = (PageRef(spilled, None, 1),) if spilled else ()
     made = {id: PageData(bytes(number)) for id, number in (pages or {}).items()}
     return found._replace(pages=made, spilled=refs)

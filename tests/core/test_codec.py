@@ -19,7 +19,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoint.codec import DecodeError, decode, decode_first, encode, encoder
+from checkpoint._document.codec import (
+    DecodeError,
+    decode,
+    decode_first,
+    encode,
+    encoder,
+)
 
 from ..effort import examples
 from ..strategies import DOCUMENTS
@@ -137,7 +143,7 @@ def test_values_that_are_equal_and_not_the_same_have_other_bytes() -> None:
 # --- sets ----------------------------------------------------------------------------------------
 
 ENCODE_SETS = """
-from checkpoint.codec import encode
+from checkpoint._document.codec import encode
 names = {str(n) * n for n in range(50)}
 print(encode([names, frozenset(names), {(n, frozenset({n})) for n in names}]).hex())
 """
@@ -264,7 +270,7 @@ def test_a_claim_of_gigabytes_is_refused_before_they_are_allocated(
 
 NEST = """
 import sys
-from checkpoint.codec import DecodeError, decode, encode
+from checkpoint._document.codec import DecodeError, decode, encode
 
 def extension(payload):
     return b"\\xc9" + len(payload).to_bytes(4, "big") + b"\\x01" + payload

@@ -23,10 +23,11 @@ from checkpoint import (
     StateTooLarge,
     UnsupportedFormat,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.record import Record
-from checkpoint.segment import read
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records.segment import read
+from checkpoint._stores.inmemory import InMemoryStore
+from checkpoint.store import Record
 
 from ..effort import examples
 
@@ -60,7 +61,7 @@ class MemoryRows:
 
     def get(self, place: Place) -> Parts:
         record = self.store._sessions[place[0]].records[place[1]]
-        return record.head, record.body
+        return record.header, record.body
 
     def put(self, place: Place, parts: Parts) -> None:
         key, revision = place
@@ -314,16 +315,16 @@ def test_records_missing_doubled_or_out_of_order_are_never_a_wrong_state(
     records = [Record(n, *stored.rows.get((key, n))) for n in revisions]
     place = (key, revisions[-1])
     if revisions == list(range(stored.bases[place], revisions[-1] + 1)):
-        assert read(key, records, 10**6).build(key, {}).document == stored.states[place]
+        assert read(key, records, Limits(10**6)).build(key, {}).document == stored.states[place]
     else:
         with pytest.raises(Damaged):
-            read(key, records, 10**6)
+            read(key, records, Limits(10**6))
 
 
 def test_a_missing_record_is_named(stored: Stored) -> None:
     records = [Record(n, *stored.rows.get((KEYS[0], n))) for n in (5, 6, 8)]
     with pytest.raises(Damaged, match="revision 7 is missing"):
-        read(KEYS[0], records, 10**6)
+        read(KEYS[0], records, Limits(10**6))
 
 
 def a_history(rows: Rows, name: str) -> Checkpointer[dict[str, Any]]:
@@ -356,7 +357,7 @@ def test_two_histories_of_one_session_do_not_mix(revision: int) -> None:
 
 def test_no_records_at_all_are_damage() -> None:
     with pytest.raises(Damaged, match="session 'alice'"):
-        read(KEYS[0], [], 10**6)
+        read(KEYS[0], [], Limits(10**6))
 
 
 # --- what else a damaged session answers ----------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 import msgpack
 
 import checkpoint
-from checkpoint.codec import DecodeError, decode, encode
+from checkpoint._document.codec import DecodeError, decode, encode
 
 
 class Box(checkpoint.AgentState, schema="box", version=1):

@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoint.codec import DecodeError, decode, encode, is_exact
-from checkpoint.encoded import (
+from checkpoint._document.codec import (
+    DecodeError,
+    decode,
+    encode,
+    is_exact,
+)
+from checkpoint._document.encoded import (
     array,
     has_nodes,
     is_array,
@@ -19,8 +24,8 @@ from checkpoint.encoded import (
     split_array,
     split_map,
 )
-from checkpoint.fidelity import difference
-from checkpoint.items import ItemList
+from checkpoint._document.items import ItemList
+from checkpoint._state.fidelity import difference
 
 from ..effort import examples
 from ..strategies import DOCUMENTS

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import checkpoint
 from checkpoint import Checkpointer, InvalidId
-from checkpoint.ids import MAX_BYTES, check_id
-from checkpoint.paths import format_path
+from checkpoint._document.paths import format_path
+from checkpoint._ids import MAX_BYTES, check_id
 
 from ..effort import case, examples
 from ..strategies import TEXTS

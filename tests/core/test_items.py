@@ -11,9 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from checkpoint.codec import decode, encode
-from checkpoint.items import ItemList, NewItems, PageRun, Run, is_same, list_at, value_at
-from checkpoint.pages import PageData
+from checkpoint._document.codec import decode, encode
+from checkpoint._document.items import (
+    ItemList,
+    NewItems,
+    PageRun,
+    Run,
+    is_same,
+    list_at,
+    value_at,
+)
+from checkpoint._document.pages import PageData
 
 from ..effort import examples
 from .lists import VALUES, Long, edited, encoded, held, long_lists, new_page, plain

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, Field, PrivateAttr, computed_field
 
-from checkpoint.known import KnownItems, is_immutable
+from checkpoint._state.known import KnownItems, is_immutable
 
 
 class Color(Enum):

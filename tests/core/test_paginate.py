@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoint.codec import encode
-from checkpoint.items import ItemList, PageRun
-from checkpoint.paginate import Paginator
+from checkpoint._document.codec import encode
+from checkpoint._document.items import ItemList, PageRun
+from checkpoint._records.pagination import Paginator
 
 from ..effort import examples, times
 from ..strategies import SCALARS, edits

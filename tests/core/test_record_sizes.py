@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 import checkpoint
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.segment import read
+from checkpoint._ids import SessionKey
+from checkpoint._limits import Limits
+from checkpoint._records.segment import read
+from checkpoint._stores.inmemory import InMemoryStore
 
 from ..effort import SOAK
 
@@ -67,8 +68,8 @@ def test_a_record_is_some_hundred_kilobytes_at_most(make: Any) -> None:
         segment = store.read(KEY, revision)
         assert segment is not None
         record = segment.records[-1]
-        assert len(record.head) + len(record.body) < MOST, revision
-        tip = read(KEY, segment.records, 10**9).tip
+        assert len(record.header) + len(record.body) < MOST, revision
+        tip = read(KEY, segment.records, Limits(10**9)).tip
         assert tip.base_raw + tip.patch_raw < MOST, revision
     listed = store.list_pages(KEY)
     assert sum(page.size for page in listed) > 200_000

@@ -348,8 +348,16 @@ TYPED: dict[str, tuple[Callable[[State], None], str, str]] = {
         "memory[1].role",
         "refuse it",
     ),
-    "secret": (put(secret=SecretStr("hunter2")), "secret", "SecretStr"),
-    "secret in a list": (put(secrets=[SecretBytes(b"hunter2")]), "secrets[0]", "SecretBytes"),
+    "secret": (
+        put(secret=SecretStr("hunter2")),
+        "secret",
+        "SecretStr cannot be saved; declare its field with exclude=True",
+    ),
+    "secret in a list": (
+        put(secrets=[SecretBytes(b"hunter2")]),
+        "secrets[0]",
+        "SecretBytes cannot",
+    ),
     "enum in a dataclass": (put(pairs=[Pair(right=Level.LOW)]), "pairs[0].right", "Level"),
     "str enum in a dataclass": (put(pairs=[Pair(right=Mood.GOOD)]), "pairs[0].right", "Mood"),
     "int enum in a dataclass": (put(pairs=[Pair(right=Size.BIG)]), "pairs[0].right", "Size"),

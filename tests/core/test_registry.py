@@ -16,9 +16,14 @@ from hypothesis import strategies as st
 
 import checkpoint
 from checkpoint import InvalidOption, UnknownStore
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.registry import GROUP, open_async_store, open_store, redact
-from checkpoint.threads import ThreadedStore
+from checkpoint._stores.inmemory import InMemoryStore
+from checkpoint._stores.registry import (
+    GROUP,
+    open_async_store,
+    open_store,
+    redact,
+)
+from checkpoint._stores.threads import ThreadedStore
 
 from ..effort import case, examples
 

@@ -13,9 +13,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from checkpoint import Damaged, InvalidOption, Retention
-from checkpoint.ids import SessionKey
-from checkpoint.record import PageRef, Record
-from checkpoint.retention import (
+from checkpoint._document.pages import PageRef
+from checkpoint._ids import SessionKey
+from checkpoint._records.retention import (
     Base,
     doomed,
     micros,
@@ -24,7 +24,7 @@ from checkpoint.retention import (
     read_base,
     without,
 )
-from checkpoint.store import Head
+from checkpoint.store import Head, Record
 from tests.effort import examples
 
 KEY = SessionKey("default", "user-42")
@@ -37,8 +37,8 @@ DAY = dt.timedelta(days=1)
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({}, "give keep_last, keep_for or ttl"),
-        ({"keep_labelled": True}, "give keep_last, keep_for or ttl"),
+        ({}, "pass keep_last, keep_for or ttl"),
+        ({"keep_labelled": True}, "pass keep_last, keep_for or ttl"),
         ({"keep_last": 0}, "a number of revisions from 1"),
         ({"keep_last": -1}, "a number of revisions from 1"),
         ({"keep_last": True}, "a number of revisions from 1"),

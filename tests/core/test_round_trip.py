@@ -55,8 +55,8 @@ from checkpoint import (
     NotSerializable,
     StateTooLarge,
 )
-from checkpoint.codec import encode
-from checkpoint.inmemory import InMemoryStore
+from checkpoint._document.codec import encode
+from checkpoint._stores.inmemory import InMemoryStore
 
 from ..effort import examples
 from ..strategies import DATETIMES, DICT_STATES, INTEGERS, edits

@@ -25,9 +25,9 @@ from checkpoint import (
     SchemaChanged,
     SchemaMismatch,
 )
-from checkpoint.fields import describe
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.schema import ModelSchema
+from checkpoint._state.fields import describe
+from checkpoint._state.schema import ModelSchema
+from checkpoint._stores.inmemory import InMemoryStore
 
 T = TypeVar("T")
 
@@ -169,7 +169,7 @@ from enum import Enum
 from typing import Literal, NamedTuple, NewType
 from pydantic import BaseModel, Field
 from checkpoint import Memory
-from checkpoint.schema import ModelSchema
+from checkpoint._state.schema import ModelSchema
 
 class Mood(Enum):
     GOOD = "good"
@@ -423,6 +423,12 @@ def test_another_schema_or_version_is_refused_and_both_are_named(
     assert (caught.value.session_id, caught.value.revision) == ("user-42", 1)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_another_version_is_refused_with_how_to_migrate(store: InMemoryStore) -> None:
+    checkpoint.open(store, OLD, schema="made", version=1).save("another", OLD.model_validate(SAVED))
+    with pytest.raises(SchemaMismatch, match=r"restore it with the model of version 1 and over"):
+        checkpoint.open(store, OLD, schema="made", version=2).restore("another")
 
 
 def test_a_newer_version_is_refused_and_told_as_newer(store: InMemoryStore) -> None:

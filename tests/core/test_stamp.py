@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, PrivateAttr, RootModel
 
-from checkpoint.codec import decode, encode
-from checkpoint.stamp import changed, is_unchanged, stamps
+from checkpoint._document.codec import decode, encode
+from checkpoint._state.stamp import changed, is_unchanged, stamps
 
 from ..effort import examples
 from ..strategies import DOCUMENTS

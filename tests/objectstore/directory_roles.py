@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from checkpoint.errors import CheckpointError, StoreBusy
-from checkpoint_objectstore import directory_locks
+from checkpoint_objectstore import _directory_locks as directory_locks
+from checkpoint_objectstore._directory_place import TEMP
 from checkpoint_objectstore.directory import DirectoryObjects
-from checkpoint_objectstore.directory_place import TEMP
 
 KEY = "space!/user!/head"
 OLD, NEW = b"old" * 1000, b"new" * 2000

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import checkpoint
 from checkpoint import AgentState, Checkpointer, Memory
+from checkpoint._ids import SessionKey
 from checkpoint._sync.loading import Loader
-from checkpoint.ids import SessionKey
+from checkpoint_objectstore._format import Session, unpack_session, unpack_start
+from checkpoint_objectstore._layout import HEAD, MARKER
+from checkpoint_objectstore._names import id_of
 from checkpoint_objectstore._sync.store import ObjectStore
-from checkpoint_objectstore.format import Session, unpack_session, unpack_start
-from checkpoint_objectstore.layout import HEAD, MARKER
-from checkpoint_objectstore.names import id_of
 from checkpoint_objectstore.objects import Entry, Object
 from tests.objectstore.in_memory import InMemoryObjects
 

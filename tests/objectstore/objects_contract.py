@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import pytest
 
-from checkpoint_objectstore.names import encoded, name_of
+from checkpoint_objectstore._names import encoded, name_of
 from checkpoint_objectstore.objects import Object, Objects
 
 R = TypeVar("R")

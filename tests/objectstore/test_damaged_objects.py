@@ -13,11 +13,18 @@ from typing import Any
 
 import pytest
 
-from checkpoint import CheckpointError, Damaged, Memory, Retention, UnsupportedFormat, segment
-from checkpoint.ids import SessionKey
+from checkpoint import (
+    CheckpointError,
+    Damaged,
+    Memory,
+    Retention,
+    UnsupportedFormat,
+)
+from checkpoint._ids import SessionKey
+from checkpoint._records import baseline
+from checkpoint_objectstore._format import Session, unpack_session
+from checkpoint_objectstore._layout import folder_of
 from checkpoint_objectstore._sync.store import ObjectStore
-from checkpoint_objectstore.format import Session, unpack_session
-from checkpoint_objectstore.layout import folder_of
 from tests.objectstore.ending import Agents, Notes, World, told
 
 pytestmark = pytest.mark.promise("checked-restores")
@@ -63,7 +70,7 @@ class Place(World):
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segment, "MAX_PATCHES", 1)
+    monkeypatch.setattr(baseline, "MAX_PATCHES", 1)
 
 
 @pytest.fixture

@@ -49,8 +49,8 @@ def objects(place: InMemoryObjects) -> Failing:
 
 @pytest.fixture
 def cp(objects: Failing, monkeypatch: pytest.MonkeyPatch) -> Checkpointer[dict[str, Any]]:
-    monkeypatch.setattr("checkpoint._sync.commits.sleep", lambda seconds: None)
-    monkeypatch.setattr("checkpoint.segment.MAX_PATCHES", 3)
+    monkeypatch.setattr("checkpoint._runtime.waiting.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint._records.baseline.MAX_PATCHES", 3)
     opened = checkpoint.open(ObjectStore(objects))
     for number in range(9):
         with opened.turn("user-42") as turn:

@@ -16,10 +16,10 @@ import pytest
 
 import checkpoint
 from checkpoint import Checkpointer, SessionNotFound, StoreDenied, StoreError, StoreUnavailable
-from checkpoint.registry import open_async_store, open_store
+from checkpoint._stores.registry import open_async_store, open_store
 from checkpoint.store import AsyncStore, Store
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
-from checkpoint_objectstore.directory_place import OURS
+from checkpoint_objectstore._directory_place import OURS
 from tests.effort import times
 from tests.system.conftest import nursery, warm
 from tests.system.nursery import Nursery

@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checkpoint._ids import SessionKey
 from checkpoint.errors import Damaged, UnsupportedFormat
-from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.store import Head
-from checkpoint_objectstore.format import (
+from checkpoint.store import Head, Record
+from checkpoint_objectstore._format import (
     START,
     Finished,
     Session,
@@ -55,7 +54,7 @@ def test_a_finished_segment_comes_back_as_it_was(
     assert unpack_segment(KEY, segment, data) == some
     first = some[0]
     found = first_of_segment(KEY, segment, data)
-    assert found == (first._replace(body=b""), len(first.head) + len(first.body))
+    assert found == (first._replace(body=b""), len(first.header) + len(first.body))
 
 
 def test_the_first_record_of_a_segment_may_need_more_bytes_than_were_read() -> None:
@@ -120,9 +119,9 @@ def test_a_newer_format_is_told_as_such(place: int) -> None:
     def newer(data: bytes) -> bytes:
         return data[:place] + b"\x07" + data[place + 1 :]
 
-    with pytest.raises(UnsupportedFormat, match="install that"):
+    with pytest.raises(UnsupportedFormat, match="upgrade"):
         unpack_session(KEY, newer(pack_session(KEY, SMALL)))
-    with pytest.raises(UnsupportedFormat, match="install that"):
+    with pytest.raises(UnsupportedFormat, match="upgrade"):
         unpack_segment(KEY, segment, newer(whole))
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from checkpoint import Retention, RevisionPruned
-from checkpoint.ids import SessionKey
+from checkpoint._ids import SessionKey
 from checkpoint.store import Attachment
-from checkpoint_objectstore.layout import ID, folder_of
+from checkpoint_objectstore._layout import ID, folder_of
 from checkpoint_objectstore.objects import Entry
 from tests.objectstore.ending import Agents, Notes, World
 from tests.objectstore.in_memory import InMemoryObjects

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 import pytest
 
-from checkpoint import Retention, segment
-from checkpoint_objectstore.format import Session
-from checkpoint_objectstore.layout import ID
+from checkpoint import Retention
+from checkpoint._records import baseline
+from checkpoint_objectstore._format import Session
+from checkpoint_objectstore._layout import ID
 from tests.effort import some
 from tests.objectstore.ending import (
     Agents,
@@ -147,7 +148,7 @@ def delete_all(world: World) -> None:
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segment, "MAX_PATCHES", 2)
+    monkeypatch.setattr(baseline, "MAX_PATCHES", 2)
 
 
 def randomness(world: World, monkeypatch: pytest.MonkeyPatch) -> World:

@@ -21,8 +21,9 @@ pytestmark = pytest.mark.promise("never-lost")
 
 # Small pages and short segments, so that few turns have what many would.
 SMALL = """
-from checkpoint import paginate, segment
-paginate.PAGE_SIZE, paginate._TAIL_SIZE, paginate._SCATTERED, segment.MAX_PATCHES = 400, 100, 200, 3
+from checkpoint._records import baseline, pagination
+pagination.PAGE_SIZE, pagination._TAIL_SIZE, pagination._SCATTERED = 400, 100, 200
+baseline.MAX_PATCHES = 3
 """
 CHILD = (
     SMALL
@@ -58,12 +59,12 @@ def server(ministack: S3Server) -> S3Server:
 
 @pytest.fixture
 def small_sizes() -> Iterator[None]:
-    from checkpoint import paginate, segment
+    from checkpoint._records import baseline, pagination
 
     with pytest.MonkeyPatch.context() as patch:
         for name, size in (("PAGE_SIZE", 400), ("_TAIL_SIZE", 100), ("_SCATTERED", 200)):
-            patch.setattr(paginate, name, size)
-        patch.setattr(segment, "MAX_PATCHES", 3)
+            patch.setattr(pagination, name, size)
+        patch.setattr(baseline, "MAX_PATCHES", 3)
         yield
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from checkpoint.errors import NotAStore, StoreTooNew, StoreUnavailable, StoreUnsafe
+from checkpoint_objectstore._layout import MARKER
 from checkpoint_objectstore._sync.marker import check_place
-from checkpoint_objectstore.layout import MARKER
 from tests.objectstore.in_memory import InMemoryObjects
 
 FINAL = b"agent-checkpoint objects 1\n"

@@ -14,8 +14,8 @@ import pytest
 from obstore import exceptions
 
 import checkpoint
+from checkpoint._stores.registry import open_async_store, open_store
 from checkpoint.errors import InvalidOption, StoreDenied, StoreError, StoreUnavailable
-from checkpoint.registry import open_async_store, open_store
 from checkpoint_objectstore._async.store import AsyncObjectStore
 from checkpoint_objectstore._sync.store import ObjectStore
 from checkpoint_objectstore.objects import Object, Objects
@@ -52,11 +52,11 @@ def test_a_url_opens_either_form_natively() -> None:
     ("query", "hint"),
     [
         ("transport=rust", "boto3 or obstore"),
-        ("transport=obstore&profile=prod", "no profile.*credential_provider"),
-        ("transport=obstore&region=EU%20WEST", "no region"),
+        ("transport=obstore&profile=prod", "does not support profiles.*credential_provider"),
+        ("transport=obstore&region=EU%20WEST", "is not a region"),
         ("transport=obstore&timeout=0", "above 0"),
         ("transport=obstore&endpoint_url=localhost", "http"),
-        ("transport=obstore&secret_key=hunter2", "no parameter"),
+        ("transport=obstore&secret_key=hunter2", "unknown parameter"),
     ],
 )
 def test_a_url_that_obstore_cannot_honour_is_refused(query: str, hint: str) -> None:

@@ -129,8 +129,8 @@ CALLS = READS | WRITES
 ANSWERS: list[tuple[int, str, type[CheckpointError], int, str]] = [
     (403, "AccessDenied", StoreDenied, 1, "s3:ListBucket"),
     (403, "AllAccessDisabled", StoreDenied, 1, "enable"),
-    (403, "InvalidAccessKeyId", StoreDenied, 1, "access key is not known"),
-    (403, "SignatureDoesNotMatch", StoreDenied, 1, "secret does not fit"),
+    (403, "InvalidAccessKeyId", StoreDenied, 1, "does not know the access key"),
+    (403, "SignatureDoesNotMatch", StoreDenied, 1, "secret does not match"),
     (400, "ExpiredToken", StoreDenied, 1, "new credentials"),
     (400, "InvalidToken", StoreDenied, 1, "new credentials"),
     (403, "RequestTimeTooSkewed", StoreDenied, 1, "clock"),
@@ -490,15 +490,15 @@ def test_a_bucket_that_is_not_there_is_no_store(
     objects = make("no-such-bucket", endpoint_url=server.endpoint_url)
     for call, error, said in refused(objects, calls):
         assert type(error) is NotAStore, call
-        assert "'no-such-bucket' is not there" in said
+        assert "'no-such-bucket' does not exist" in said
         assert "Create it" in said
 
 
 @pytest.mark.parametrize(
     ("changed", "hint"),
     [
-        ({"AWS_SECRET_ACCESS_KEY": "wrong-secret"}, "secret does not fit"),
-        ({"AWS_ACCESS_KEY_ID": "AKIDUNKNOWN"}, "not known"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong-secret"}, "secret does not match"),
+        ({"AWS_ACCESS_KEY_ID": "AKIDUNKNOWN"}, "does not know the access key"),
         ({"AWS_ACCESS_KEY_ID": "AKIDNONE"}, "AccessDenied"),
     ],
     ids=["secret", "key", "rights"],

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from checkpoint._stores.threads import ThreadedStore
 from checkpoint.store import Store
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
 from checkpoint.testing.contract.attachments import Attachments
 from checkpoint.testing.contract.cancelled import Cancelled
 from checkpoint.testing.contract.deletion import Deletion
-from checkpoint.testing.contract.heads import Heads
+from checkpoint.testing.contract.headers import Headers
 from checkpoint.testing.contract.pruning import Pruned
 from checkpoint.testing.contract.suite import SOAK, Suite
-from checkpoint.threads import ThreadedStore
 from checkpoint_objectstore._sync.store import ObjectStore
 from checkpoint_objectstore.s3 import S3Objects
 from tests.servers import S3Server
@@ -124,7 +124,7 @@ class TestMinistackInThreads(OnMinistack, InThreads, Cancelled):
     """What threads make different."""
 
 
-class TestSeaweedfs(OnSeaweedfs, InBlocks, Attachments, Pruned, Deletion, Heads):
+class TestSeaweedfs(OnSeaweedfs, InBlocks, Attachments, Pruned, Deletion, Headers):
     """What a server's own ways with conditions, listings and deletions could break."""
 
 

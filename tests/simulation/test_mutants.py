@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from checkpoint import envelope
 from checkpoint._async import commits, maintenance, pinning
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.segment import Tip
+from checkpoint._ids import SessionKey
+from checkpoint._records import frame
+from checkpoint._records.baseline import Tip
+from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint.store import AsyncStore, Commit, Page, Segment
 from checkpoint.testing.simulator import Violation, Weather, simulate, stores
 from checkpoint.testing.simulator.stores import Link
@@ -79,8 +79,10 @@ class Lagging(InMemoryStore):
         self._random = Random(0)
         self._copies: dict[SessionKey, Segment] = {}
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        segment = super().read(key, revision, since)
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        segment = super().read(key, revision, since=since)
         if segment is not None and revision is None and since == 0:
             if key in self._copies and self._random.random() < 0.05:
                 return self._copies[key]
@@ -159,5 +161,5 @@ def test_pages_that_are_written_after_their_head_are_found_out(
 
 
 def test_digests_that_are_not_looked_at_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(envelope, "digest", lambda *_: bytes(envelope.DIGEST_SIZE))
+    monkeypatch.setattr(frame, "digest", lambda *_: bytes(frame.DIGEST_SIZE))
     finds("damage not noticed", "wrong state", "wrong content", weather=Weather(rot=0.5))

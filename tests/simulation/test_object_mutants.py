@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 
 from checkpoint._async import maintenance
-from checkpoint.ids import SessionKey
+from checkpoint._ids import SessionKey
 from checkpoint.store import Commit, Page
 from checkpoint.testing.simulator import Violation, Weather
-from checkpoint_objectstore import layout, pruning
+from checkpoint_objectstore import _layout as layout
+from checkpoint_objectstore import _pruning as pruning
 from checkpoint_objectstore._async import store
 from checkpoint_objectstore._async.store import AsyncObjectStore
-from checkpoint_objectstore.format import Session, pack_segment
-from checkpoint_objectstore.known import Known
-from checkpoint_objectstore.layout import folder_of
+from checkpoint_objectstore._format import Session, pack_segment
+from checkpoint_objectstore._known import Known
+from checkpoint_objectstore._layout import folder_of
 from checkpoint_objectstore.testing import simulate
 from tests.effort import SOAK
 from tests.objectstore.in_memory import InMemoryObjects

@@ -55,7 +55,7 @@ def test_the_requests_of_a_batch_are_lost_one_by_one() -> None:
     for name in "put", "replace", "create", "delete", "fetch":
         assert [line for line in lines if f" {name}/" in line and line.endswith(" lost")]
     ends = "the process ends before it is"
-    for what in f"{ends} sent", f"{ends} answered", "the process stands still before it is sent":
+    for what in f"{ends} sent", f"{ends} answered", "the process pauses before it is sent":
         assert [line for line in lines if what in line and ("put/" in line or "delete/" in line)]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoint.registry import open_store
+from checkpoint._stores.registry import open_store
 from checkpoint.testing.simulator import CALM, Report, simulate
 from checkpoint.testing.simulator.__main__ import main
 from tests.effort import SOAK, times
@@ -80,10 +80,10 @@ def test_another_process_runs_the_same(hash_seed: str) -> None:
 
 
 def test_the_process_is_as_before_after_a_run() -> None:
-    from checkpoint import paginate, segment
+    from checkpoint._records import baseline, pagination
 
     def changed() -> list[object]:
-        sizes = [vars(paginate)["PAGE_SIZE"], segment.MAX_PATCHES]
+        sizes = [vars(pagination)["PAGE_SIZE"], baseline.MAX_PATCHES]
         return [os.urandom, time.time_ns, time.monotonic, random.getstate(), *sizes]
 
     before = changed()

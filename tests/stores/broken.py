@@ -15,13 +15,12 @@ from typing import ClassVar
 import pytest
 from hypothesis import Phase, settings
 
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.record import Record
-from checkpoint.store import PIN, Attachment, Commit, Head, Page, Pruning, Segment, Store
+from checkpoint._ids import SessionKey
+from checkpoint._stores.inmemory import InMemoryStore
+from checkpoint._stores.threads import ThreadedStore
+from checkpoint.store import PIN, Attachment, Commit, Head, Page, Pruning, Record, Segment, Store
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
 from checkpoint.testing.chain import Chain
-from checkpoint.threads import ThreadedStore
 from checkpoint_sql.sqlite import SqliteStore
 
 from .test_contract import rows_in
@@ -96,7 +95,7 @@ class ProtectedByUniqueNumbers(InMemoryStore):
 
     def commit(self, key: SessionKey, commit: Commit) -> bool:
         segment = self.read(key)
-        here = {record.revision for record, _ in self.heads(key, None, 1000)}
+        here = {record.revision for record, _ in self.headers(key, None, 1000)}
         if segment is None or commit.parent is None or commit.record.revision in here:
             return super().commit(key, commit)
         head = segment.head
@@ -168,10 +167,12 @@ class BrokenMoment(Broken):
 class ReadsTwice(InMemoryStore):
     """Reads the head, and the records a little later."""
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        first = super().read(key, revision, since)
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        first = super().read(key, revision, since=since)
         time.sleep(0.0001)
-        second = super().read(key, revision, since)
+        second = super().read(key, revision, since=since)
         return second._replace(head=first.head) if first and second else None
 
 
@@ -183,8 +184,10 @@ class BrokenView(Broken):
 class SinceOneTooMany(InMemoryStore):
     """Sends the record that the caller has."""
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        return super().read(key, revision, max(0, since - 1))
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        return super().read(key, revision, since=max(0, since - 1))
 
 
 class BrokenSince(Broken):
@@ -339,9 +342,9 @@ class ListsByPattern(InMemoryStore):
     """A prefix is a pattern to it."""
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
-        found = super().sessions(namespace, "", after, 10_000, deleted)
+        found = super().sessions(namespace, "", after, 10_000, deleted=deleted)
         pattern = prefix.replace("%", "*").replace("_", "?") + "*"
         return [pair for pair in found if fnmatchcase(pair[0], pattern)][:limit]
 
@@ -354,8 +357,10 @@ class BrokenPrefix(Broken):
 class FoldsCase(InMemoryStore):
     """As a database does by default."""
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        return super().read(_folded(key), revision, since)
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        return super().read(_folded(key), revision, since=since)
 
     def commit(self, key: SessionKey, commit: Commit) -> bool:
         return super().commit(_folded(key), commit)
@@ -407,11 +412,11 @@ class BrokenOwners(Broken):
 class SizesOfHeads(InMemoryStore):
     """Tells the size of a head for that of a record."""
 
-    def heads(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+    def headers(
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        found = super().heads(key, before, limit, bases)
-        return [(record, len(record.head)) for record, _ in found]
+        found = super().headers(key, before, limit, bases=bases)
+        return [(record, len(record.header)) for record, _ in found]
 
 
 class BrokenSizes(Broken):

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from checkpoint.inmemory import InMemoryStore
+from checkpoint._stores.inmemory import InMemoryStore
+from checkpoint._stores.threads import ThreadedStore
+from checkpoint.store import Pruning, SessionKey
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
-from checkpoint.threads import ThreadedStore
 from checkpoint_sql.sqlite import SqliteStore
 from tests.effort import times
 
@@ -34,6 +35,21 @@ class TestInMemory(StoreSuite):
 
     def open(self, place: Path) -> InMemoryStore:
         return InMemoryStore()
+
+
+class WithoutRewriting(InMemoryStore):
+    rewrites = False
+
+    def prune(self, key: SessionKey, pruning: Pruning) -> bool:
+        assert pruning.records == ()
+        return super().prune(key, pruning)
+
+
+class TestWithoutRewriting(StoreSuite):
+    durable = False
+
+    def open(self, place: Path) -> InMemoryStore:
+        return WithoutRewriting()
 
 
 @pytest.mark.slow

@@ -26,9 +26,9 @@ from checkpoint import (
     StoreTooNew,
     StoreUnavailable,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.record import Kind
-from checkpoint.registry import open_store
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Kind
+from checkpoint._stores.registry import open_store
 from checkpoint.store import Attachment, Page
 from checkpoint.testing.chain import KEY, Chain, segment_of
 from checkpoint.testing.contract.races import at_once
@@ -179,7 +179,7 @@ def test_the_rows_are_the_bytes_of_the_records(path: Path, sqlite: SqliteStore) 
     head = chain.tip()
     assert behind(path, "SELECT version FROM checkpoint_layout") == [(sql.LAYOUT,)]
     assert behind(path, "SELECT revision, base, head, body FROM checkpoint_records") == [
-        (record.revision, base, record.head, record.body)
+        (record.revision, base, record.header, record.body)
         for record, base in zip(chain.records, (1, 1, 3, 3), strict=True)
     ]
     assert behind(
@@ -234,7 +234,7 @@ def test_a_pruning_that_fails_half_way_takes_nothing_out(path: Path, sqlite: Sql
     with pytest.raises(StoreError):
         sqlite.prune(KEY, pruning)
     assert segment_of(sqlite).head == chain.head
-    assert [record.revision for record, _ in sqlite.heads(KEY, None, 9)] == [3, 2, 1]
+    assert [record.revision for record, _ in sqlite.headers(KEY, None, 9)] == [3, 2, 1]
     assert len(sqlite.attachments(KEY)) == 1
     behind(path, "DROP TRIGGER fails")
     assert sqlite.prune(KEY, pruning) is True
@@ -445,7 +445,7 @@ def test_a_store_locked_by_others_is_busy_and_nothing_is_written(
             lambda: cp.label("user-42", "x"),
             lambda: cp.delete("user-42"),
         ):
-            with pytest.raises(StoreBusy, match=rf"locked by others for {timeout} s"):
+            with pytest.raises(StoreBusy, match=rf"locked by other writers for {timeout} s"):
                 write()
         lock.execute("ROLLBACK")
         assert [s.revision for s in cp.history("user-42")] == [1]

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from threading import Event
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from checkpoint._ids import SessionKey
 from checkpoint.errors import StoreUnavailable
-from checkpoint.ids import SessionKey
 from checkpoint.store import Commit, Segment, Store
 
 if TYPE_CHECKING:  # any store of each kind: what is not here is passed on to the one inside
-    from checkpoint.inmemory import InMemoryStore as AnyStore
-    from checkpoint.threads import ThreadedStore as AnyAsyncStore
+    from checkpoint._stores.inmemory import InMemoryStore as AnyStore
+    from checkpoint._stores.threads import ThreadedStore as AnyAsyncStore
 else:
     AnyStore = AnyAsyncStore = object
 
@@ -59,10 +59,12 @@ class Unreliable(Around):
         self.lost: Callable[[int], None] = lambda number: None
         self._lost = 0
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
         if self.reads and self.reads.popleft() == FAILS:
             raise self.failure
-        return self.inner.read(key, revision, since)
+        return self.inner.read(key, revision, since=since)
 
     def commit(self, key: SessionKey, commit: Commit) -> bool:
         becomes = self.commits.popleft() if self.commits else WORKS
@@ -93,7 +95,7 @@ class Dead(Around):
             return self._unanswered
         return super().__getattribute__(name)
 
-    def _unanswered(self, *_: object) -> NoReturn:
+    def _unanswered(self, *_: object, **flags: object) -> NoReturn:
         raise StoreUnavailable("the line is dead")
 
 
@@ -128,9 +130,9 @@ class Stepping(AnyAsyncStore):
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
 
-        async def call(*args: Any) -> Any:
+        async def call(*args: Any, **flags: Any) -> Any:
             await asyncio.sleep(0)
-            answer = method(*args)
+            answer = method(*args, **flags)
             await asyncio.sleep(0)
             return answer
 

@@ -12,9 +12,9 @@ import pytest
 
 import checkpoint
 from checkpoint import AsyncCheckpointer, SessionNotFound
-from checkpoint.inmemory import InMemoryStore
+from checkpoint._stores.inmemory import InMemoryStore
+from checkpoint._stores.threads import ThreadedStore
 from checkpoint.store import AsyncStore
-from checkpoint.threads import ThreadedStore
 from checkpoint_sql.sqlite import SqliteStore
 
 from .faults import Held, Stepping

@@ -22,10 +22,10 @@ from checkpoint import (
     SaveUnclear,
     StoreUnavailable,
 )
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import read_header
+from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint._sync.commits import ATTEMPTS
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.record import read_header
 from checkpoint.store import Commit, Pruning, Store
 
 from .faults import DONE, FAILS, LATE, NOT_DONE, WORKS, Stepping, Unreliable
@@ -73,15 +73,15 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     async def pass_on(seconds: float) -> None:
         await asyncio.sleep(0)
 
-    monkeypatch.setattr("checkpoint._sync.commits.sleep", lambda seconds: None)
-    monkeypatch.setattr("checkpoint._async.commits.async_sleep", pass_on)
+    monkeypatch.setattr("checkpoint._runtime.waiting.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint._runtime.waiting.async_sleep", pass_on)
 
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("checkpoint.paginate.PAGE_SIZE", 400)
-    monkeypatch.setattr("checkpoint.paginate._TAIL_SIZE", 100)
-    monkeypatch.setattr("checkpoint.paginate._SCATTERED", 200)
+    monkeypatch.setattr("checkpoint._records.pagination.PAGE_SIZE", 400)
+    monkeypatch.setattr("checkpoint._records.pagination._TAIL_SIZE", 100)
+    monkeypatch.setattr("checkpoint._records.pagination._SCATTERED", 200)
 
 
 @pytest.fixture

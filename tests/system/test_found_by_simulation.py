@@ -21,11 +21,10 @@ from checkpoint import (
     SaveUnclear,
     StoreUnavailable,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.record import Record
-from checkpoint.segment import RING
-from checkpoint.store import Commit, Segment
+from checkpoint._ids import SessionKey
+from checkpoint._records.segment import RING
+from checkpoint._stores.inmemory import InMemoryStore
+from checkpoint.store import Commit, Record, Segment
 
 from .roles import SESSION
 
@@ -54,14 +53,16 @@ class Rotten(InMemoryStore):
         self.old = self.new = b""
         self.body = self.page = False
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        segment = super().read(key, revision, since)
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        segment = super().read(key, revision, since=since)
         return segment and segment._replace(records=tuple(map(self._rotten, segment.records)))
 
-    def heads(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+    def headers(
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        listed = super().heads(key, before, limit, bases)
+        listed = super().headers(key, before, limit, bases=bases)
         return [(self._rotten(record), size) for record, size in listed]
 
     def pages(self, key: SessionKey, ids: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -73,8 +74,8 @@ class Rotten(InMemoryStore):
             return record
         if self.body:
             return record._replace(body=bytes(len(record.body)))
-        assert self.old in record.head
-        return record._replace(head=record.head.replace(self.old, self.new, 1))
+        assert self.old in record.header
+        return record._replace(header=record.header.replace(self.old, self.new, 1))
 
 
 # --- results of turns ----------------------------------------------------------------------------
@@ -247,8 +248,10 @@ def test_a_copy_of_a_windowed_state_cannot_be_saved_before_it_is_loaded() -> Non
 class Late(InMemoryStore):
     """Has its first session only after somebody looked for it."""
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        segment = super().read(key, revision, since)
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        segment = super().read(key, revision, since=since)
         if segment is None:
             self.arrive()
         return segment

@@ -17,7 +17,7 @@ import pytest
 
 import checkpoint
 from checkpoint import Checkpointer, SessionNotFound
-from checkpoint.inmemory import InMemoryStore
+from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint.store import Store
 from checkpoint_sql.sqlite import SqliteStore
 from tests.effort import times

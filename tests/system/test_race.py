@@ -10,8 +10,8 @@ import pytest
 
 import checkpoint
 from checkpoint import Checkpointer, Conflict
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.registry import open_store
+from checkpoint._stores.inmemory import InMemoryStore
+from checkpoint._stores.registry import open_store
 from checkpoint.store import Store
 
 from .nursery import Nursery

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 import checkpoint
-from checkpoint import CheckpointError, InvalidOption, UnknownStore, registry
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.registry import redact
+from checkpoint import CheckpointError, InvalidOption, UnknownStore
+from checkpoint._stores import registry
+from checkpoint._stores.inmemory import InMemoryStore
+from checkpoint._stores.registry import redact
 from tests.effort import case, some
 
 from .roles import SESSION
@@ -190,7 +191,7 @@ def test_the_command_line_never_tells_it(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    console = pytest.importorskip("checkpoint.console", reason="needs the extra: cli")
+    console = pytest.importorskip("checkpoint._cli.console", reason="needs the extra: cli")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(registry.OURS, "guarded", f"{__name__}:open_guarded")
     session = [] if command == ["sessions"] else [SESSION]

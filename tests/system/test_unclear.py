@@ -23,9 +23,9 @@ from checkpoint import (
     StoreReadOnly,
     StoreUnavailable,
 )
+from checkpoint._records.header import Kind
+from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint._sync.commits import ATTEMPTS
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.record import Kind
 
 from .faults import DONE, FAILS, LATE, NOT_DONE, TWICE, WORKS, Dead, Stepping, Unreliable
 from .roles import SESSION
@@ -45,8 +45,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         made.append(seconds)
         await asyncio.sleep(0)
 
-    monkeypatch.setattr("checkpoint._sync.commits.sleep", made.append)
-    monkeypatch.setattr("checkpoint._async.commits.async_sleep", pass_on)
+    monkeypatch.setattr("checkpoint._runtime.waiting.sleep", made.append)
+    monkeypatch.setattr("checkpoint._runtime.waiting.async_sleep", pass_on)
     return made
 
 
@@ -338,7 +338,7 @@ def test_our_write_is_found_under_later_segments_of_others(
     patches: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("checkpoint.segment.MAX_PATCHES", patches)
+    monkeypatch.setattr("checkpoint._records.baseline.MAX_PATCHES", patches)
     state = begin(cp)
 
     def go_on() -> None:

@@ -64,22 +64,46 @@ async def build_slowly(state: Tutor) -> Agent:
     return build(state)
 
 
+class TutorAdapter:
+    def capture(self, agent: Agent) -> Tutor:
+        return capture(agent)
+
+    def build(self, state: Tutor) -> Agent:
+        return build(state)
+
+
+class AsyncTutorAdapter:
+    async def capture(self, agent: Agent) -> Tutor:
+        return capture(agent)
+
+    async def build(self, state: Tutor) -> Agent:
+        return build(state)
+
+
 def opening(store: Store, async_store: AsyncStore) -> None:
     assert_type(checkpoint.open("memory://"), Checkpointer[dict[str, Any]])
     assert_type(checkpoint.open(store, namespace="a", replica="b"), Checkpointer[dict[str, Any]])
     assert_type(checkpoint.open("memory://", Support), Checkpointer[Support])
     assert_type(checkpoint.open("memory://", Tutor, schema="t", version=2), Checkpointer[Tutor])
     live = checkpoint.open("memory://", Tutor, capture=capture, build=build)
-    assert_type(live, Checkpointer[Any])
+    assert_type(live, Checkpointer[Tutor, Agent])
+    live = checkpoint.open("memory://", Tutor, capture=lambda agent: Tutor(), build=build)
+    assert_type(live, Checkpointer[Tutor, Agent])
+    adapted = checkpoint.open("memory://", Tutor, adapter=TutorAdapter(), namespace="a")
+    assert_type(adapted, Checkpointer[Tutor, Agent])
 
     assert_type(checkpoint.open_async("memory://"), AsyncCheckpointer[dict[str, Any]])
     assert_type(checkpoint.open_async(async_store, Support), AsyncCheckpointer[Support])
     live_async = checkpoint.open_async("memory://", Tutor, capture=capture, build=build)
-    assert_type(live_async, AsyncCheckpointer[Any])
+    assert_type(live_async, AsyncCheckpointer[Tutor, Agent])
+    for_async = checkpoint.open_async("memory://", Tutor, adapter=TutorAdapter())
+    assert_type(for_async, AsyncCheckpointer[Tutor, Agent])
+    awaited = checkpoint.open_async("memory://", Tutor, adapter=AsyncTutorAdapter())
+    assert_type(awaited, AsyncCheckpointer[Tutor, Agent])
     slow = checkpoint.open_async(
         "memory://", Tutor, capture=capture_slowly, build=build_slowly, max_bytes=1
     )
-    assert_type(slow, AsyncCheckpointer[Any])
+    assert_type(slow, AsyncCheckpointer[Tutor, Agent])
     assert_type(checkpoint.preload("memory://"), None)
     with checkpoint.open("memory://", Support) as cp:
         assert_type(cp, Checkpointer[Support])
@@ -95,8 +119,24 @@ def turning(cp: Checkpointer[Support]) -> None:
         assert_type(turn.snapshot, Snapshot | None)
         assert_type(turn.session_id, str)
         assert_type(turn.turn_id, str | None)
-        assert_type(turn.agent, Any)
+        assert_type(turn.agent, Support)
     assert_type(turn.state.memory, Memory[Message])
+
+
+def ask(agent: Agent) -> list[str]:
+    return agent.memory
+
+
+def turning_agents(cp: Checkpointer[Tutor, Agent]) -> None:
+    with cp.turn("tutor-7", build=lambda state: Agent([state.pupil])) as turn:
+        assert_type(turn, Turn[Tutor, Agent])
+        assert_type(turn.agent, Agent)
+    assert_type(cp.run("tutor-7", ask), list[str])
+    restored = cp.restore("tutor-7")
+    assert_type(restored, Restored[Tutor, Agent])
+    assert_type(restored.agent, Agent)
+    assert_type(restored.state, Tutor)
+    assert_type(cp.save("tutor-7", restored.agent), Snapshot)
 
 
 def always_returns(cp: Checkpointer[Support]) -> int:

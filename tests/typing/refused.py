@@ -9,7 +9,17 @@ from __future__ import annotations
 import checkpoint
 from checkpoint import AsyncCheckpointer, Checkpointer, Memory, Snapshot
 
-from .accepted import Agent, Message, Support, Tutor, answer_slowly, build, capture
+from .accepted import (
+    Agent,
+    AsyncTutorAdapter,
+    Message,
+    Support,
+    Tutor,
+    TutorAdapter,
+    answer_slowly,
+    build,
+    capture,
+)
 
 
 def opening() -> None:
@@ -18,6 +28,9 @@ def opening() -> None:
     checkpoint.open("memory://", Support())  # type: ignore
     checkpoint.open("memory://", Tutor, capture=capture)  # type: ignore
     checkpoint.open("memory://", Support, capture=capture, build=build)  # type: ignore
+    checkpoint.open("memory://", Tutor, adapter=Agent([]))  # type: ignore
+    checkpoint.open("memory://", Support, adapter=TutorAdapter())  # type: ignore
+    checkpoint.open("memory://", Tutor, adapter=AsyncTutorAdapter())  # type: ignore
     checkpoint.open("memory://", max_bytes="64M")  # type: ignore
     checkpoint.open("memory://", colour="blue")  # type: ignore
 
@@ -29,6 +42,7 @@ def using(cp: Checkpointer[Support], snapshot: Snapshot) -> None:
     cp.save(42, Support())  # type: ignore
     cp.turn("user-42", new=Tutor)  # type: ignore
     cp.turn("user-42").state = Tutor()  # type: ignore
+    cp.turn("user-42", build=Agent)  # type: ignore
     cp.run("user-42", 3)  # type: ignore
     cp.run("user-42", lambda: 3)  # type: ignore
     cp.run("user-42", capture)  # type: ignore

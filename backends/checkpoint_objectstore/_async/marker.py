@@ -1,39 +1,39 @@
-"""The object that tells that a place is one of ours, and that conditions were tried on it."""
+"""The marker object: says that a bucket or directory is a store and honours conditional writes."""
 
 from __future__ import annotations
 
 import os
 
+from checkpoint._runtime.waiting import AsyncAttempts
 from checkpoint.errors import NotAStore, StoreTooNew, StoreUnsafe
-from checkpoint_objectstore.layout import MARKER
+from checkpoint_objectstore._layout import MARKER
 from checkpoint_objectstore.objects import AsyncObjects
 
 _TEXT = b"agent-checkpoint objects "
 _LAYOUT = 1
-_TRIES = 20
 _TRIAL = b"agent-checkpoint trial "
 
 
 async def check_place(objects: AsyncObjects) -> None:
-    """Make sure, before a place gets its first session, that saves can rest on its conditions.
+    """Check, before the first session is created, that the driver honours conditional writes.
 
-    They are tried on the very object that tells so afterwards: whoever ends in the middle leaves
-    nothing else, and others go on from there.
+    The trial runs on the marker itself, so a process that ends halfway leaves no other object, and
+    the next one continues from there.
 
     Raises:
-        StoreUnsafe: it writes though a condition does not hold, or knows no conditions.
-        StoreTooNew: a newer version of this library laid it out.
-        NotAStore: the object that tells is something else.
+        StoreUnsafe: it writes although a condition fails, or does not support conditions.
+        StoreTooNew: a newer version of this library created the layout.
+        NotAStore: the marker was not written by this library.
         StoreError: it did not answer.
     """
     refused = ""
-    for _ in range(_TRIES):
+    async for _ in AsyncAttempts():
         marker = await objects.get(MARKER)
         if marker is not None and not marker.data.startswith(_TRIAL):
             _check_layout(marker.data)
             return
         tag = marker.tag if marker else await objects.create(MARKER, _trial())
-        if tag is not None and tag == refused:  # it is still there, and nobody else's
+        if tag is not None and tag == refused:  # unchanged since the trial failed: no race
             break
         refused = tag or ""
         if tag is not None and await _try_conditions(objects, tag):
@@ -42,9 +42,9 @@ async def check_place(objects: AsyncObjects) -> None:
 
 
 async def _try_conditions(objects: AsyncObjects, first: str) -> bool:
-    """Try them on the marker, which has this tag; then let it tell so, if nobody else came first.
+    """Try conditional writes on the marker, which has this tag; then write its final form.
 
-    Returns whether it does.
+    Returns False if another process changed the marker meanwhile.
     """
     again = await objects.create(MARKER, _trial())
     second = await objects.replace(MARKER, _trial(), first) if again is None else None
@@ -52,8 +52,8 @@ async def _try_conditions(objects: AsyncObjects, first: str) -> bool:
     if again is not None or stale is not None:
         await objects.delete([MARKER])
         raise _unsafe()
-    told = await objects.replace(MARKER, b"%s%d\n" % (_TEXT, _LAYOUT), second) if second else None
-    return told is not None
+    final = await objects.replace(MARKER, b"%s%d\n" % (_TEXT, _LAYOUT), second) if second else None
+    return final is not None
 
 
 def _trial() -> bytes:
@@ -61,16 +61,16 @@ def _trial() -> bytes:
 
 
 def _check_layout(data: bytes) -> None:
-    told = data.removeprefix(_TEXT).strip()
-    if not data.startswith(_TEXT) or not told.isdigit():
+    version = data.removeprefix(_TEXT).strip()
+    if not data.startswith(_TEXT) or not version.isdigit():
         raise NotAStore(
-            f"the object {MARKER!r} is none of this library's; use another bucket, prefix or "
+            f"the object {MARKER!r} was not written by this library; use another bucket, prefix or "
             f"directory"
         )
-    if int(told) > _LAYOUT:
+    if int(version) > _LAYOUT:
         raise StoreTooNew(
-            f"the objects are in layout {int(told)}, newer than this version of the library, which "
-            f"knows layout {_LAYOUT}; upgrade agent-checkpoint"
+            f"the objects have layout {int(version)}, but this version of the library supports "
+            f"only layout {_LAYOUT}; upgrade agent-checkpoint"
         )
 
 

@@ -1,19 +1,19 @@
-"""Finished segments listed by the heads of their records, as a session's head names them."""
+"""Lists the record headers of finished segments."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from checkpoint._ids import SessionKey
 from checkpoint.errors import Damaged, UnsupportedFormat
-from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint_objectstore.format import (
+from checkpoint.store import Record
+from checkpoint_objectstore._format import (
     SEGMENT_START,
     Finished,
     first_of_segment,
     unpack_segment,
 )
-from checkpoint_objectstore.layout import folder_of
+from checkpoint_objectstore._layout import folder_of
 from checkpoint_objectstore.objects import AsyncObjects
 
 Listed = list[tuple[Record, int]]
@@ -28,13 +28,14 @@ async def list_segments(
     *,
     bases: bool,
 ) -> tuple[Listed, bool]:
-    """The records of segments, given newest first, below a revision; and whether all are there.
+    """List the records of segments below a revision, and say whether all segments exist.
 
-    One that is not there, or damaged, is listed with records of which nothing is left: so its
-    session can still be deleted, and it can be pruned.
+    A missing or damaged segment is listed with empty records, so that its session can still be
+    deleted and pruned.
 
     Args:
-        bases: only the first record of each.
+        segments: newest first.
+        bases: only the first record of each segment.
     """
     names = {folder_of(key).page(segment.id): segment for segment in segments}
     found = await objects.get_many(list(names), first=SEGMENT_START if bases else None)
@@ -47,7 +48,7 @@ async def list_segments(
             if first is not None:
                 listed += [first] if first[0].revision == segment.base else []
                 continue
-            if bases and name in found:  # it names a great many pages
+            if bases and name in found:  # the header names too many pages for SEGMENT_START
                 data = (await objects.get_many([name])).get(name, b"")
             some: Iterable[Record] = unpack_segment(key, segment, data)
         except (Damaged, UnsupportedFormat):
@@ -61,7 +62,7 @@ def list_records(
 ) -> Listed:
     """The records of one segment below a revision."""
     return [
-        (record._replace(body=b""), len(record.head) + len(record.body))
+        (record._replace(body=b""), len(record.header) + len(record.body))
         for record in reversed(tuple(records))
         if (before is None or record.revision < before) and (not bases or record.revision == base)
     ]

@@ -1,4 +1,4 @@
-"""Sessions in byte order of their ids, by the names of their folders and the start of each head."""
+"""Lists sessions in byte order of their ids, from folder names and the start of each head."""
 
 # Generated from checkpoint_objectstore/_async/listing.py by tools/unasync.py: change that one.
 
@@ -9,13 +9,19 @@ from itertools import groupby
 
 from checkpoint.errors import CheckpointError, Damaged
 from checkpoint.store import Head
-from checkpoint_objectstore.format import START, unpack_start
-from checkpoint_objectstore.layout import HEAD, ID, folder_of
-from checkpoint_objectstore.names import END, STEM, encoded, id_of, name_of
+from checkpoint_objectstore._format import START, unpack_start
+from checkpoint_objectstore._layout import HEAD, ID, folder_of
+from checkpoint_objectstore._names import (
+    END,
+    STEM,
+    encoded,
+    id_of,
+    name_of,
+)
 from checkpoint_objectstore.objects import Objects
 
 _UNBORN = Head(0, b"", 0, 0, deleted=True)
-_AT_ONCE = 64  # heads fetched at the same time
+_AT_ONCE = 64  # concurrent requests
 
 
 def list_sessions(
@@ -26,7 +32,7 @@ def list_sessions(
     limit: int,
     deleted: bool,
 ) -> list[tuple[str, Head]]:
-    """As :meth:`checkpoint.store.Store.sessions` says; one request for each session looked at."""
+    """See :meth:`checkpoint.store.Store.sessions`; one request for each session examined."""
     found: list[tuple[str, Head]] = []
     if limit < 1:
         return found
@@ -48,10 +54,10 @@ def list_sessions(
 def _groups(
     objects: Objects, folder: str, prefix: str, after: str | None, limit: int
 ) -> Iterator[list[str]]:
-    """Names in groups of about ``limit``, each in order after the one before, but not in itself.
+    """Groups of about ``limit`` names. The groups are in order; the names in a group may not be.
 
-    Names that begin alike for long may be in another order than their ids (:mod:`.names`), so they
-    are always in one group.
+    Names with the same stem may sort differently from their ids (see ``STEM``), so they always
+    share a group.
     """
     stem = encoded(prefix)[:STEM]
     last = "" if after is None else encoded(after)
@@ -59,11 +65,12 @@ def _groups(
     group: list[str] = []
     while names := objects.folders(folder, stem, last):
         for _, alike in groupby(names, key=lambda name: name[:STEM]):
-            some = list(alike)
-            if group and group[-1][:STEM] != some[0][:STEM] and len(group) >= min(limit, _AT_ONCE):
+            same_stem = list(alike)
+            is_new = group and group[-1][:STEM] != same_stem[0][:STEM]
+            if is_new and len(group) >= min(limit, _AT_ONCE):
                 yield group
                 group = []
-            group += some
+            group += same_stem
         last = names[-1]
     if group:
         yield group
@@ -72,10 +79,10 @@ def _groups(
 def _heads(
     objects: Objects, folder: str, names: list[str], *, deleted: bool
 ) -> list[tuple[str, Head]]:
-    """The ids and heads of the sessions of some names.
+    """The ids and heads of the sessions with these folder names.
 
-    A head that is damaged must not keep those who look after all sessions from the others: with
-    ``deleted``, it is listed as none, and they come upon it there.
+    A damaged head must not keep maintenance from the other sessions: with ``deleted``, it is listed
+    like a session without a head, and reported when maintenance reaches that session.
     """
     found: list[tuple[str, Head]] = []
     starts: dict[str, bytes] = {}
@@ -88,7 +95,7 @@ def _heads(
             try:
                 key, head = unpack_start(start)
                 if path != folder_of(key).path:
-                    raise Damaged(f"the head object is that of session {key}")
+                    raise Damaged(f"the head object belongs to session {key}")
             except CheckpointError as exc:
                 session_id = _id(objects, path, name)
                 if not deleted or session_id is None:
@@ -108,11 +115,11 @@ def _heads(
 
 
 def _id(objects: Objects, path: str, name: str) -> str | None:
-    """The id of a session whose head does not tell it; None where nothing does."""
+    """The id of a session whose head cannot be read; None if no other object has it."""
     session_id = id_of(name)
-    if session_id is None:  # its name is a hash
-        told = (objects.get_many([path + ID])).get(path + ID)
-        session_id = told.decode(errors="replace") if told is not None else None
+    if session_id is None:  # the name is hashed
+        data = objects.get_many([path + ID]).get(path + ID)
+        session_id = data.decode(errors="replace") if data is not None else None
         if session_id is not None and name_of(session_id) != name:
             return None
     return session_id

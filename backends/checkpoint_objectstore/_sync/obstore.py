@@ -1,4 +1,4 @@
-"""Objects in a bucket of S3, through obstore: quick to start, and asynchronous by itself."""
+"""The S3 driver based on obstore: starts fast and is natively asynchronous."""
 
 # Generated from checkpoint_objectstore/_async/obstore.py by tools/unasync.py: change that one.
 
@@ -6,60 +6,65 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Mapping, Sequence
-from random import random
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from checkpoint._runtime.waiting import Attempts
 from checkpoint.errors import StoreUnavailable
-from checkpoint.waiting import sleep
-from checkpoint_objectstore.names import END
-from checkpoint_objectstore.objects import Entry, Object
-from checkpoint_objectstore.obstore_client import Clients
-from checkpoint_objectstore.obstore_errors import (
+from checkpoint_objectstore._names import END
+from checkpoint_objectstore._obstore_client import Clients
+from checkpoint_objectstore._obstore_errors import (
     answer_of,
     is_failure,
     translated,
     undeleted_of,
 )
-from checkpoint_objectstore.s3_answers import Answer, sent_twice
-from checkpoint_objectstore.s3_url import Settings, checked_bucket, checked_settings, root_of
-from checkpoint_objectstore.workers import Workers
+from checkpoint_objectstore._s3_answers import Answer, sent_twice
+from checkpoint_objectstore._s3_settings import (
+    Settings,
+    checked_bucket,
+    checked_settings,
+    root_of,
+)
+from checkpoint_objectstore._workers import Workers
+from checkpoint_objectstore.objects import Entry, Object
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta, PutMode
 
 T = TypeVar("T")
 
-_AT_ONCE = 16  # requests at the same time
-_BATCH = 1000  # keys that one request may delete
+_AT_ONCE = 16  # concurrent requests
+_BATCH = 1000  # keys deleted by one request
 _TRIES = 3
-_FIRST_PAUSE = 0.1  # seconds at most; doubled for each try
+_FIRST_PAUSE = 0.2  # seconds
+_LONGEST_PAUSE = 0.4
 
 
 class ObstoreObjects:
-    """The objects of a bucket whose keys begin with a prefix, by obstore.
+    """The objects of an S3 bucket under a prefix, accessed with obstore.
 
-    The client is made by the first call. Each request is tried up to three times. Safe to share
-    between threads; in a forked child it works if nobody used obstore before the fork, and raises
-    StoreError if this library did. A call that is cancelled may still write, as one whose answer
-    is lost: wholly or not at all.
+    The first call creates the client. Each request is tried up to three times. Safe to share
+    between threads. In a forked child it works if obstore was not used before the fork, and raises
+    StoreError if this library used it. A cancelled call may still write, like one whose reply is
+    lost: completely or not at all.
 
     Args:
         bucket: its name.
-        prefix: what all keys begin with, without the ``/`` at its end; empty: the whole bucket.
-        kms_key_id: a KMS key that objects are encrypted with.
+        prefix: of all keys, without a final ``/``; empty for the whole bucket.
+        kms_key_id: a KMS key that encrypts the objects.
         endpoint_url: of a server other than AWS's.
         region: of the bucket.
         profile: must be None; obstore does not read AWS's configuration files.
-        path_style: whether the bucket is named in the path of requests; None: whatever fits.
-        timeout: seconds without a byte before a try is given up; None: 10. An upload has as long
-            to be answered, counted from its start, and longer in proportion above a megabyte.
-        credential_provider: a function that gives credentials, as obstore takes it; by default
+        path_style: whether the path of requests names the bucket; None to choose automatically.
+        timeout: seconds without a byte before a try fails; None: 10. An upload must be answered
+            within this time from its start, and in proportionally more above a megabyte.
+        credential_provider: a function that returns credentials, as obstore takes it; by default
             they come from the environment, or from a role of EC2, ECS or EKS.
 
     Raises:
-        InvalidOption: an argument that has no meaning, or that obstore cannot honour.
-        StoreDenied: from any call, the credentials are refused, or there are none.
-        NotAStore: from any call, there is no such bucket.
+        InvalidOption: an argument is invalid, or not supported by obstore.
+        StoreDenied: from any call, the credentials are refused or missing.
+        NotAStore: from any call, the bucket does not exist.
         StoreUnavailable: from any call, no answer came.
 
     Example:
@@ -67,7 +72,7 @@ class ObstoreObjects:
         ObstoreObjects('agents', 'prod')
     """
 
-    _page: int = 1000  # keys in a part of a listing
+    _page: int = 1000  # keys in a page of a listing
 
     def __init__(
         self,
@@ -105,7 +110,7 @@ class ObstoreObjects:
         return found
 
     def get_many(self, keys: Sequence[str], first: int | None = None) -> dict[str, bytes]:
-        # A range cannot be empty, so of nothing at least a byte is asked for.
+        # A range cannot be empty, so it asks for at least one byte.
         options: GetOptions = {} if first is None else {"range": (0, max(first, 1))}
 
         def fetch(key: str) -> bytes | None:
@@ -114,7 +119,7 @@ class ObstoreObjects:
 
             found = self._tried(read, _absent_or(0 if first is None else 416))
             if isinstance(found, Answer):
-                return b"" if found.status == 416 else None  # 416: it is there, and empty
+                return b"" if found.status == 416 else None  # 416: the object is empty
             return found.data[:first]
 
         found = zip(keys, self._at_once(fetch, keys), strict=True)
@@ -122,7 +127,7 @@ class ObstoreObjects:
 
     def list(self, prefix: str, after: str = "") -> builtins.list[Entry]:
         whole = self._root + prefix
-        # obstore lists what is in a folder; the start of a name is looked for from just before it.
+        # obstore lists whole folders, so the search for a partial name starts just before it.
         inside, _, start = whole.rpartition("/")
         offset = max(self._root + after if after else "", whole[:-1] if start else "")
         while items := self._listed(inside, offset):
@@ -143,8 +148,8 @@ class ObstoreObjects:
         return []
 
     def folders(self, folder: str, prefix: str, after: str = "") -> builtins.list[str]:
-        # obstore has no listing of folders that begins anywhere but at the first one, so these are
-        # told from the keys in them. The keys of a name that is known are passed over.
+        # obstore's listing of folders cannot start at an offset, so this one derives folders from
+        # keys. The offset skips the remaining keys of a folder already found.
         inside = self._root + folder
         offset = inside + max(prefix, f"{after}/~" if after.endswith(END) else after)
         while items := self._listed(inside[:-1], offset):
@@ -164,7 +169,7 @@ class ObstoreObjects:
         return self._guarded(key, data, "create", lambda answer: answer.status == 412)
 
     def replace(self, key: str, data: bytes, tag: str) -> str | None:
-        if not tag:  # no object has it; and without it, a write would have no condition
+        if not tag:  # no object has an empty tag; passed on, it would be no condition
             return None
         return self._guarded(key, data, {"e_tag": tag}, _absent_or(412))
 
@@ -216,7 +221,7 @@ class ObstoreObjects:
         return None if isinstance(tag, Answer) else tag
 
     def _listed(self, folder: str, offset: str) -> Sequence[ObjectMeta]:
-        """Some of the objects in a folder, in byte order; none only where there are no more."""
+        """Some of the objects in a folder, in byte order; empty only if there are no more."""
 
         def read() -> Sequence[ObjectMeta]:
             stream = self._clients.client().list(
@@ -238,7 +243,7 @@ class ObstoreObjects:
                 obstore.delete(self._clients.client(), paths)
                 return
             except Exception as exc:
-                # The first that was not deleted is told, though it be because it is not there.
+                # obstore reports the first failed deletion, even that of a missing object.
                 gone = undeleted_of(exc)
                 if gone is None or gone.code != "NoSuchKey" or gone.path not in paths:
                     raise
@@ -252,43 +257,41 @@ class ObstoreObjects:
         writes: bool = False,
         guarded: bool = False,
     ) -> T | Answer:
-        """The result of a call that is tried a few times, or an answer of those expected."""
-        for attempt in range(_TRIES):
-            again = writes and attempt > 0
-            if attempt:
-                sleep(_FIRST_PAUSE * 2**attempt * random())
+        """The result of a call, tried a few times, or an expected answer."""
+        again = False  # an earlier try of this write may have made its condition fail
+        for left in Attempts(_TRIES, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE):
             try:
                 return call()
             except BaseException as exc:
                 if not is_failure(exc):
                     raise
                 answer = answer_of(exc, self._bucket)
-                # Sent a second time, it may have been refused because of what the first did.
                 if answer is not None and expected(answer) and not again:
                     return answer
                 error = translated(exc, self._bucket, guarded=guarded)
                 passing = isinstance(error, StoreUnavailable) and (
                     answer is None or answer.is_failure
                 )
-                if not passing or attempt + 1 == _TRIES:
+                if not (passing and left):
                     raise (sent_twice(error) if again else error) from exc
+                again = writes
         raise AssertionError
 
     def _at_once(self, call: Callable[[str], T], keys: Sequence[str]) -> builtins.list[T]:
         if not keys:
             return []
-        self._clients.client()  # in a forked child there are no workers, either: this raises
+        self._clients.client()  # raises in a forked child, which has no workers either
         return self._workers.map(call, keys)
 
     def _tag(self, tag: str | None) -> str:
         if not tag:
             raise StoreUnavailable(
-                f"the bucket {self._bucket!r} answered without an ETag; it is no S3 server, or "
-                f"something on the way removes headers"
+                f"the bucket {self._bucket!r} answered without an ETag; it is not an S3 server, or "
+                f"a proxy removes headers"
             )
         return tag
 
 
 def _absent_or(status: int) -> Callable[[Answer], bool]:
-    """Whether an answer has this status, or tells that there is no such object."""
+    """Whether an answer has this status, or says that the object does not exist."""
     return lambda answer: answer.status == status or answer.is_absence

@@ -1,7 +1,7 @@
-"""A store of objects: the commit protocol over the calls of a driver.
+"""The object store: the commit protocol on top of a driver.
 
-A session is one object, its head, with the newest segment in it. A save replaces it on the
-condition that it is the one that was read; all else that a head names is written before it.
+The head object of a session also contains its newest segment. A save replaces the head object on
+the condition that it has not changed; all other objects that the head names are written before it.
 """
 
 # Generated from checkpoint_objectstore/_async/store.py by tools/unasync.py: change that one.
@@ -10,24 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from checkpoint import log
+from checkpoint._ids import SessionKey
+from checkpoint._runtime import log
+from checkpoint._runtime.waiting import Attempts
 from checkpoint.errors import Damaged, StoreClosed, StoreError
-from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Segment
-from checkpoint_objectstore._sync.listing import list_sessions
-from checkpoint_objectstore._sync.marker import check_place
-from checkpoint_objectstore._sync.segments import list_records, list_segments
-from checkpoint_objectstore.format import (
+from checkpoint.store import Attachment, Commit, Head, Page, PageInfo, Pruning, Record, Segment
+from checkpoint_objectstore._format import (
     Finished,
     Session,
+    located,
     pack_session,
-    told,
     unpack_segment,
     unpack_session,
 )
-from checkpoint_objectstore.known import MAX_BYTES, Known, KnownHeads
-from checkpoint_objectstore.layout import (
+from checkpoint_objectstore._known import MAX_BYTES, Known, KnownHeads
+from checkpoint_objectstore._layout import (
     Folder,
     Note,
     folder_of,
@@ -38,24 +35,27 @@ from checkpoint_objectstore.layout import (
     page_id,
     unpack_note,
 )
+from checkpoint_objectstore._pruning import after_commit, after_pruning, touched
+from checkpoint_objectstore._sync.listing import list_sessions
+from checkpoint_objectstore._sync.marker import check_place
+from checkpoint_objectstore._sync.segments import list_records, list_segments
 from checkpoint_objectstore.objects import Entry, Objects
-from checkpoint_objectstore.pruning import after_commit, after_pruning, touched
 
-_TRIES = 20
-_AT_ONCE = 16  # segments fetched at the same time
+_AT_ONCE = 16  # segments fetched concurrently
 
 
 class ObjectStore:
-    """Sessions in a place that keeps objects.
+    """Sessions in object storage.
 
     Args:
-        objects: the place; it is closed with the store.
-        cache_bytes: how much it may keep of the heads that it has seen, so that a save need not
-            read the one that it replaces.
+        objects: the driver; closed with the store.
+        cache_bytes: limit for cached heads, which let a save replace a head without reading it.
 
     Raises:
-        StoreUnsafe: on the first save of a new session, the place has no conditions on writes.
+        StoreUnsafe: on the first save of a new session, if conditional writes are not supported.
     """
+
+    rewrites = True
 
     def __init__(self, objects: Objects, cache_bytes: int = MAX_BYTES) -> None:
         self._driver = objects
@@ -67,13 +67,15 @@ class ObjectStore:
         return f"{type(self).__name__}({self._driver!r})"
 
     def preload(self) -> None:
-        """Do what the driver can do for later calls without any of them."""
+        """Let the driver prepare for later calls."""
         getattr(self._driver, "preload", lambda: None)()
 
     # --- reading ---------------------------------------------------------------------------------
 
-    def read(self, key: SessionKey, revision: int | None = None, since: int = 0) -> Segment | None:
-        for _ in range(_TRIES):
+    def read(
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
+    ) -> Segment | None:
+        for _ in Attempts():
             known = self._head(key)
             if known is None:
                 return None
@@ -85,15 +87,15 @@ class ObjectStore:
                     records = self._segment(key, known, segment)
             if records is None:
                 continue
-            there = any(record.revision == last for record in records)
-            wanted = [r for r in records if there and since < r.revision <= last]
+            exists = any(record.revision == last for record in records)
+            wanted = [r for r in records if exists and since < r.revision <= last]
             return Segment(head, tuple(wanted))
-        raise _always_changing(key)
+        raise _pruned_meanwhile(key)
 
-    def heads(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+    def headers(
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        for _ in range(_TRIES):
+        for _ in Attempts():
             known = self._head(key)
             if known is None:
                 return []
@@ -108,10 +110,10 @@ class ObjectStore:
                 found += listed
             if complete:
                 return found[:limit]
-        raise _always_changing(key)
+        raise _pruned_meanwhile(key)
 
     def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
         return list_sessions(self._objects, namespace, prefix, after, limit, deleted)
 
@@ -152,13 +154,13 @@ class ObjectStore:
         return True
 
     def _guarded(self, key: SessionKey, write_id: bytes, epoch: int) -> Known | None:
-        """The head, if it has this ``write_id`` and epoch; as it is known, or else read."""
+        """The head, cached or read, if it has this ``write_id`` and epoch."""
 
         def fits(known: Known | None) -> bool:
             head = known.session.head if known else None
             return head is not None and (head.write_id, head.epoch) == (write_id, epoch)
 
-        self._objects  # noqa: B018 - it is open
+        self._objects  # noqa: B018 - raises StoreClosed
         known = self._known.get(key)
         if not fits(known):
             known = self._head(key)
@@ -175,10 +177,7 @@ class ObjectStore:
     def _replace(
         self, key: SessionKey, known: Known, session: Session, written: dict[bytes, bytes]
     ) -> bool:
-        """Put a head on the one that is known, and before it the segments that only it names.
-
-        Whether that is still there; if not, its guard does not hold any more.
-        """
+        """Write new segments, then replace the known head; False if the head has changed."""
         folder = folder_of(key)
         self._known.drop(key)
         if written:
@@ -195,9 +194,10 @@ class ObjectStore:
         after: Session,
         removed: Sequence[tuple[int, int]] = (),
     ) -> None:
-        """Remove what went with a deletion, or with revisions, now that the head tells so.
+        """Remove the objects that the new head no longer names.
 
-        What cannot be removed now is not seen by anybody, and collected later.
+        Those that cannot be removed now are invisible to readers, and garbage collection removes
+        them later.
         """
         folder = folder_of(key)
         kept = set(after.finished)
@@ -213,14 +213,14 @@ class ObjectStore:
             if gone:
                 self._objects.delete(gone)
         except StoreError as exc:
-            log.warning("garbage is left", **key._asdict(), objects=len(gone), reason=str(exc))
+            log.warning("garbage left", **key._asdict(), objects=len(gone), reason=str(exc))
 
     # --- pages -----------------------------------------------------------------------------------
 
     def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
         folder = folder_of(key)
         if pages and self._known.get(key) is None and (named := folder.id_objects(key.session_id)):
-            self._objects.put_many(named)  # before what cannot be found without
+            self._objects.put_many(named)  # first: pages without an id cannot be collected
         self._objects.put_many({folder.page(page.id): page.data for page in pages})
 
     def pages(self, key: SessionKey, ids: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -229,11 +229,11 @@ class ObjectStore:
         return {page_id(name): data for name, data in found.items()}
 
     def list_pages(self, key: SessionKey) -> list[PageInfo]:
-        """All pages, and all else that is garbage: segments that no head names, attachments.
+        """All pages, and garbage of other kinds: unnamed segments and obsolete attachments.
 
-        They are listed before the head is read. One that is written later is named by no head that
-        was there before, and one that this head does not name can come to be named only on top of
-        it: so not by anybody, once its epoch has moved.
+        The objects are listed before the head is read. An object written later is named by no
+        earlier head. One that this head does not name can only be named by a commit on top of this
+        head, so never once the epoch has moved.
         """
         folder = folder_of(key)
         entries = self._all(folder.path)
@@ -287,7 +287,7 @@ class ObjectStore:
         try:
             attached = [unpack_note(shown[name], data) for name, data in found.items()]
         except Damaged as exc:
-            exc.namespace, exc.session_id = key
+            exc.at(key)
             raise
         return sorted(attached, key=lambda note: (note.revision, note.name.encode()))
 
@@ -308,7 +308,7 @@ class ObjectStore:
         return self._driver
 
     def _head(self, key: SessionKey) -> Known | None:
-        """The head object as it is now; one that did not change is not sent again."""
+        """The current head object; an unchanged one is not downloaded again."""
         known = self._known.get(key)
         found = self._objects.get(folder_of(key).head, known.tag if known else "")
         if found is None:
@@ -321,24 +321,24 @@ class ObjectStore:
     def _segment(
         self, key: SessionKey, known: Known, segment: Finished
     ) -> tuple[Record, ...] | None:
-        """The records of a finished segment; None where it is gone, and another head is there."""
+        """The records of a finished segment; None if it is gone because the head has changed."""
         name = folder_of(key).page(segment.id)
         found = self._objects.get_many([name])
         if name in found:
             return unpack_segment(key, segment, found[name])
         if not self._is_newest(key, known):
             return None
-        raise told(
+        raise located(
             Damaged(
-                "their segment is not there, though the head names it: something else than this "
-                "library removed it; see verify()"
+                "the head names their segment, but it does not exist: it was not removed by this "
+                "library; see verify()"
             ),
             key,
             segment,
         )
 
     def _is_newest(self, key: SessionKey, known: Known) -> bool:
-        """Whether a head is still the one that is there."""
+        """Whether the stored head is still this one."""
         now = self._head(key)
         return now is not None and now.tag == known.tag
 
@@ -350,5 +350,5 @@ class ObjectStore:
         return [entry for entry in found if is_ours(entry.key)]
 
 
-def _always_changing(key: SessionKey) -> StoreError:
-    return StoreError("others take revisions out of it all the time; try again", **key._asdict())
+def _pruned_meanwhile(key: SessionKey) -> StoreError:
+    return StoreError("other processes kept pruning it; try again").at(key)

@@ -1,8 +1,8 @@
-"""The simulator of replicas, for stores of objects: faults happen between their object requests.
+"""The replica simulator for object stores: faults happen between object requests.
 
-As :mod:`checkpoint.testing.simulator`, with the network below the store: each process has an
-``AsyncObjectStore`` of its own, with the heads that it knows, and the objects are what they share.
-A save is several requests there, and its process can end between any two.
+Like :mod:`checkpoint.testing.simulator`, but with the network below the store: each process has its
+own ``AsyncObjectStore`` with its own cache of heads, and the processes share the objects. A save is
+several requests, and its process can end between any two of them.
 """
 
 from checkpoint_objectstore.testing.simulated import simulate

@@ -1,4 +1,4 @@
-"""A place of objects as a process reaches it across a bad network."""
+"""Access to the shared objects across the simulated network."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from checkpoint_objectstore.objects import Entry, Object
 
 
 class ObjectsLink:
-    """A place of objects, to be awaited: ``AsyncObjects``.
+    """An ``AsyncObjects`` whose calls cross the network.
 
-    Each object of a batch is a request of its own, so a batch can be done in part.
+    Each object of a batch is a separate request, so a batch can be done in part.
     """
 
     def __init__(self, process: Process) -> None:
@@ -50,11 +50,11 @@ class ObjectsLink:
         await _all([self._process.ask("delete", key) for key in keys])
 
     async def close(self) -> None:
-        """Leave the objects: they are those of all replicas."""
+        """Do nothing: all replicas share the objects."""
 
 
 async def _all(requests: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """Send requests at once; when all are over, their answers, or the first failure."""
+    """Send requests concurrently; when all have ended, return their answers or raise a failure."""
     if len(requests) == 1:
         return [await requests[0]]
     answers = await asyncio.gather(*requests, return_exceptions=True)

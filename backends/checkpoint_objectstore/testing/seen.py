@@ -1,17 +1,21 @@
-"""What writes of objects mean, told to the ledger: commits, prunings, pages, attachments."""
+"""Interprets writes of objects and reports them to the ledger as commits, prunings and so on."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from checkpoint.ids import SessionKey
-from checkpoint.record import Record
-from checkpoint.store import Commit, Page, Pruning
+from checkpoint._ids import SessionKey
+from checkpoint.store import Commit, Page, Pruning, Record
 from checkpoint.testing.simulator.history import broken
 from checkpoint.testing.simulator.ledger import Ledger
 from checkpoint.testing.simulator.operation import Operation
-from checkpoint_objectstore.format import Finished, Session, unpack_segment, unpack_session
-from checkpoint_objectstore.layout import (
+from checkpoint_objectstore._format import (
+    Finished,
+    Session,
+    unpack_segment,
+    unpack_session,
+)
+from checkpoint_objectstore._layout import (
     HEAD,
     ID,
     MARKER,
@@ -20,23 +24,23 @@ from checkpoint_objectstore.layout import (
     page_id,
     unpack_note,
 )
-from checkpoint_objectstore.names import id_of
+from checkpoint_objectstore._names import id_of
 
 _UNLABELLING = ("label", "unlabel")
 
 
 class _Place(NamedTuple):
-    """Where an object is: the session, and ``head``, ``pages``, ``notes`` or ``id`` of it."""
+    """The location of an object: its session, and ``head``, ``pages``, ``notes`` or ``id``."""
 
     session: SessionKey
     kind: str
 
 
 class Seen:
-    """The objects as they must be, by the writes that took effect.
+    """The expected objects, according to the writes that took effect.
 
     Attributes:
-        kept: the bytes of each.
+        kept: the bytes of each object, by key.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -44,7 +48,7 @@ class Seen:
         self.kept: dict[str, bytes] = {}
 
     async def written(self, key: str, data: bytes, by: Operation | None) -> None:
-        """An object was created or replaced by a condition: a head, most often."""
+        """An object, usually a head, was created or replaced by a conditional write."""
         place = _place(key)
         before = self._session(place.session) if place else None
         self.kept[key] = data
@@ -72,7 +76,7 @@ class Seen:
             self.ledger.saw_attachment(place.session, unpack_note(note, data))
 
     async def deleted(self, key: str, by: Operation | None) -> None:
-        """An object was removed; one that is needed must not be."""
+        """An object was removed; check that it was not needed."""
         place = _place(key)
         data = self.kept.pop(key, None)
         if data is None or place is None:
@@ -98,7 +102,7 @@ class Seen:
         kept = {} if before is None or after.head.deleted else self._records(key, before)
         *others, record = self._records(key, after).values()
         if others != [*kept.values()]:
-            broken("two children", f"{by} put revision {record.revision} of {key} on others")
+            broken("two children", f"{by} changed the records before {record.revision} of {key}")
         if before is not None and before.head.epoch != after.head.epoch:
             broken("two children", f"{by} wrote revision {record.revision} in another epoch")
         parent = before.head.write_id if before else None
@@ -113,8 +117,8 @@ class Seen:
             broken("lost", f"{by} made {after} of {before}")
         had, has = self._records(key, before), self._records(key, after)
         gone = tuple((number, number) for number in had.keys() - has.keys())
-        anew = [has[number] for number in has if has[number] != had.get(number)]
-        bases = tuple((record, 0) for record in anew)
+        rewritten = [has[number] for number in has if has[number] != had.get(number)]
+        bases = tuple((record, 0) for record in rewritten)
         pruning = Pruning(before.head, after.head, gone, bases)
         await self.ledger.saw_pruning(key, pruning, by)
 
@@ -123,7 +127,7 @@ class Seen:
         return unpack_session(key, data) if data is not None else None
 
     def _records(self, key: SessionKey, session: Session) -> dict[int, Record]:
-        """All records of a session, by their revisions."""
+        """All records of a session, by revision."""
         self._check_segments(key, session)
         finished = [self._segment(key, segment) for segment in session.finished]
         records = {r.revision: r for some in (*finished, session.records) for r in some}
@@ -137,19 +141,19 @@ class Seen:
     def _check_segments(self, key: SessionKey, session: Session | None) -> None:
         for segment in session.finished if session else ():
             if folder_of(key).page(segment.id) not in self.kept:
-                told = f"revisions {segment.base} to {segment.last}"
-                broken("segment missing", f"{told} of {key} are in a segment that is not there")
+                revisions = f"revisions {segment.base} to {segment.last}"
+                broken("segment missing", f"{revisions} of {key} are in a missing segment")
 
     # --- attachments and garbage -----------------------------------------------------------------
 
     def _is_shown(self, key: SessionKey, name: str) -> bool:
-        """Whether an attachment is one of those that its session has now."""
+        """Whether an attachment belongs to its session as it is now."""
         (note,) = notes_in([name])
         session = self._session(key)
         return session is not None and note.generation in (None, session.generation)
 
     def check_garbage(self) -> None:
-        """No object is there that nothing names; the ledger knows of pages."""
+        """Check that no object is garbage; the ledger checks pages."""
         left = []
         for name, data in self.kept.items():
             place = _place(name)
@@ -166,16 +170,16 @@ class Seen:
 
 
 def protected(key: str, data: bytes) -> int:
-    """How many bytes of an object may flip, from its start.
+    """How many bytes from the start of an object may be flipped.
 
-    The records in a head object have digests of their own, which only readers look at: a save
-    writes them again as it read them, so that they would not be right again later.
+    Not the records in a head object: only readers check their digests, so a save would write a
+    flipped record back, and healing could not undo that.
     """
     place = _place(key)
     if place is None or place.kind != HEAD:
         return len(data)
     records = unpack_session(place.session, data).records
-    return len(data) - sum(len(record.head) + len(record.body) for record in records)
+    return len(data) - sum(len(record.header) + len(record.body) for record in records)
 
 
 def _is_segment(data: bytes) -> bool:
@@ -183,7 +187,7 @@ def _is_segment(data: bytes) -> bool:
 
 
 def _place(key: str) -> _Place | None:
-    """Where an object is; None for those of the place as a whole."""
+    """The location of an object; None for the marker."""
     if "/" not in key:
         return None
     namespace, session, kind, *_ = key.split("/")

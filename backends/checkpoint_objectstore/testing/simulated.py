@@ -1,4 +1,4 @@
-"""Objects that replicas share: each request carried out, and told to the ledger."""
+"""The objects that replicas share: carries out requests and reports them to the ledger."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from inspect import isawaitable
 from random import Random
 from typing import Any, cast
 
-from checkpoint.ids import SessionKey
+from checkpoint._ids import SessionKey
 from checkpoint.store import AsyncStore
 from checkpoint.testing.simulator.ledger import Ledger
 from checkpoint.testing.simulator.network import Process, Request
@@ -15,7 +15,7 @@ from checkpoint.testing.simulator.operation import Operation
 from checkpoint.testing.simulator.weather import Weather
 from checkpoint.testing.simulator.world import Clock, Report, run
 from checkpoint_objectstore._async.store import AsyncObjectStore
-from checkpoint_objectstore.layout import folder_of
+from checkpoint_objectstore._layout import folder_of
 from checkpoint_objectstore.objects import AsyncObjects, Object, Objects
 from checkpoint_objectstore.testing.link import ObjectsLink
 from checkpoint_objectstore.testing.seen import Seen, protected
@@ -23,7 +23,7 @@ from checkpoint_objectstore.testing.seen import Seen, protected
 Place = Callable[[Clock], Objects | AsyncObjects]
 Over = Callable[[AsyncObjects, int], AsyncStore]
 
-_KNOWN = (0, 5_000, 1_000_000)  # bytes of the heads that a process knows
+_KNOWN = (0, 5_000, 1_000_000)  # bytes of heads that a process caches
 
 
 def simulate(
@@ -34,15 +34,15 @@ def simulate(
     operations: int = 150,
     weather: Weather | None = None,
 ) -> Report:
-    """Run replicas, each process with a store of its own over the same objects.
+    """Run replicas, each process with its own store on the same objects.
 
     Args:
         seed: decides everything.
-        objects: makes the place of objects, with a clock for when they are written. It may not use
-            threads or sockets.
-        store: makes the store of a process, of objects and of the bytes of heads it may keep.
+        objects: makes the driver, given a clock for the time of writes. It may not use threads or
+            sockets.
+        store: makes the store of a process, given a driver and a cache size in bytes.
         operations: how many calls the replicas make together.
-        weather: what goes wrong; drawn by the seed if None.
+        weather: the faults; drawn from the seed if None.
     """
     return run(
         seed, lambda rng, clock: SharedObjects(objects(clock), store, rng), operations, weather
@@ -50,12 +50,12 @@ def simulate(
 
 
 class SharedObjects:
-    """Objects, with a store over them for each process.
+    """Objects, with a store on them for each process.
 
     Args:
-        objects: the place.
+        objects: the driver.
         store: makes a store.
-        rng: decides which byte flips.
+        rng: decides which byte to flip.
     """
 
     steps = ("put", "create", "replace", "delete")
@@ -98,11 +98,11 @@ class SharedObjects:
         if name in ("put", "delete"):
             call = self._objects.put_many({key: rest[0]}) if rest else self._objects.delete([key])
             await call
-            note(_told(key, *rest))
+            note(_described(key, *rest))
             await (self._seen.put(key, rest[0]) if rest else self._seen.deleted(key, by))
             return None
         answer: Any = await getattr(self._objects, name)(key, *rest)
-        note(f"{_told(key, *rest)}: {_answered(answer)}")
+        note(f"{_described(key, *rest)}: {_answered(answer)}")
         if name == "get" and answer is not None and answer.data:
             return answer._replace(data=self._flipped(key, answer.data, by))
         if name in ("create", "replace") and answer is not None:
@@ -147,7 +147,7 @@ class SharedObjects:
 
 
 class _Direct:
-    """Objects as they are, to be awaited: a blocking place blocks the loop, and not a thread."""
+    """Awaitable objects without a network; a blocking driver blocks the loop, not a thread."""
 
     def __init__(self, objects: Objects | AsyncObjects) -> None:
         self._objects: Any = objects
@@ -162,9 +162,9 @@ class _Direct:
         return call
 
 
-def _told(key: str, *rest: Any) -> str:
-    told = [f"{len(part)} bytes" if isinstance(part, bytes) else str(part)[:6] for part in rest]
-    return " ".join([key, *told])
+def _described(key: str, *rest: Any) -> str:
+    parts = [f"{len(part)} bytes" if isinstance(part, bytes) else str(part)[:6] for part in rest]
+    return " ".join([key, *parts])
 
 
 def _answered(answer: Any) -> str:

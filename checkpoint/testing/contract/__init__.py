@@ -1,1 +1,1 @@
-"""What every store must do, whatever it keeps sessions in: one module for each part of it."""
+"""The contract of stores: one module for each part."""

@@ -1,4 +1,4 @@
-"""Attachments: small side records, written without touching the head."""
+"""Tests of attachments: small side records, written without changing the head."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from checkpoint.testing.contract.suite import Suite
 
 
 class Attachments(Suite):
-    """By revision and name."""
+    """Attachments by revision and name."""
 
     def test_attachments_are_listed_by_revision_and_name_in_byte_order(self, store: Store) -> None:
         Chain(store).grow("bp")

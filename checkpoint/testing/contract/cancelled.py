@@ -1,4 +1,4 @@
-"""Calls of an asynchronous store that are cancelled, at any moment."""
+"""Tests of calls of an asynchronous store that are cancelled at any moment."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.record import Kind
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Kind
+from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint.store import AsyncStore, Page, Segment
-from checkpoint.testing.chain import Chain, new_record
+from checkpoint.testing.chain import Chain, check_rewriting, new_record
 from checkpoint.testing.contract.suite import Suite
 
 
 def moments() -> Iterator[list[float]]:
-    """How long to wait before a cancellation: so many steps of the loop, or so long."""
+    """How long to wait before a cancellation: a number of loop steps, or a time."""
     for steps in range(15):
         yield [0.0] * steps
     for tenths in range(1, 15):
@@ -24,7 +24,7 @@ def moments() -> Iterator[list[float]]:
 
 
 async def cancelled(call: Coroutine[Any, Any, object], after: list[float]) -> bool:
-    """Cancel a call; whether it ended before that."""
+    """Cancel a call; return whether it ended first."""
     task = asyncio.ensure_future(call)
     for seconds in after:
         await asyncio.sleep(seconds)
@@ -37,7 +37,7 @@ async def cancelled(call: Coroutine[Any, Any, object], after: list[float]) -> bo
 
 
 async def begun(store: AsyncStore, key: SessionKey) -> Chain:
-    """A session of three revisions, and what drafts its next writes."""
+    """Create a session of three revisions; return the chain that drafts its next writes."""
     chain = Chain(InMemoryStore(), key)
     for kind in (Kind.BASE, Kind.BASE, Kind.PATCH):
         draft = chain.draft(kind)
@@ -48,7 +48,7 @@ async def begun(store: AsyncStore, key: SessionKey) -> Chain:
 
 
 class Cancelled(Suite):
-    """A write is wholly done or wholly not, and sending it again settles it."""
+    """A cancelled write takes effect completely or not at all, and sending it again settles it."""
 
     async def open(self, place: Path) -> AsyncStore:
         raise NotImplementedError
@@ -72,7 +72,7 @@ class Cancelled(Suite):
             tombstone = chain.draft(Kind.TOMBSTONE)
             ended = await cancelled(store.commit(key, tombstone), after)
             segment = await store.read(key)
-            left = len(await store.heads(key, None, 9))
+            left = len(await store.headers(key, None, 9))
             assert segment is not None
             assert (segment.head.deleted, left) in (
                 [(True, 1)] if ended else [(True, 1), (False, 3)]
@@ -85,6 +85,7 @@ class Cancelled(Suite):
     def test_a_cancelled_pruning_is_wholly_done_or_wholly_not(self, place: Path) -> None:
         async def write(store: AsyncStore, key: SessionKey, after: list[float]) -> None:
             chain = await begun(store, key)
+            check_rewriting(store)
             base = new_record(3)
             pruning = chain.draft_pruning((1, 2), records=((base, 3),), base=3)
             done = (pruning.head, (base,), 1)
@@ -94,7 +95,7 @@ class Cancelled(Suite):
             async def now() -> tuple[object, object, int]:
                 segment = await store.read(key)
                 assert segment is not None
-                return (*segment, len(await store.heads(key, None, 9)))
+                return (*segment, len(await store.headers(key, None, 9)))
 
             assert await now() in ((done,) if ended else (before, done))
             await store.prune(key, pruning)

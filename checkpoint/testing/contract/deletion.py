@@ -1,8 +1,8 @@
-"""Tombstones: what they take away, and what they leave."""
+"""Tests of tombstones: what they remove, and what they keep."""
 
 from __future__ import annotations
 
-from checkpoint.record import Kind
+from checkpoint._records.header import Kind
 from checkpoint.store import Attachment, Page, Segment, Store
 from checkpoint.testing.chain import KEY, Chain, create, segment_of
 from checkpoint.testing.contract.suite import Suite
@@ -24,7 +24,7 @@ NOT_PINS = [
 
 
 class Deletion(Suite):
-    """Heads that are deleted."""
+    """Deleted heads."""
 
     def test_a_tombstone_clears_older_records_and_attachments(self, store: Store) -> None:
         chain = Chain(store)
@@ -35,7 +35,7 @@ class Deletion(Suite):
         segment = segment_of(store)
         assert segment.head.deleted is True
         assert segment == Segment(chain.tip(), (tombstone,))
-        assert [record.revision for record, _ in store.heads(KEY, None, 9)] == [5]
+        assert [record.revision for record, _ in store.headers(KEY, None, 9)] == [5]
         assert store.attachments(KEY) == []
         for revision in range(1, 5):
             assert store.read(KEY, revision) == segment._replace(records=())
@@ -72,9 +72,9 @@ class Deletion(Suite):
         records = chain.grow("bp")
         assert [record.revision for record in records] == [4, 5]
         assert list(segment_of(store).records) == records
-        assert [record.revision for record, _ in store.heads(KEY, None, 9)] == [5, 4, 3]
+        assert [record.revision for record, _ in store.headers(KEY, None, 9)] == [5, 4, 3]
         chain.grow("t")
-        assert [record.revision for record, _ in store.heads(KEY, None, 9)] == [6]
+        assert [record.revision for record, _ in store.headers(KEY, None, 9)] == [6]
 
     def test_a_tombstone_is_a_head_like_any_other_to_the_guard(self, store: Store) -> None:
         chain = Chain(store)

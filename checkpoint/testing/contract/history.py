@@ -1,28 +1,28 @@
-"""The history of a session, a page at a time."""
+"""Tests of listing the history of a session, a page at a time."""
 
 from __future__ import annotations
 
 import pytest
 
-from checkpoint.record import Kind, Record
-from checkpoint.store import Store
+from checkpoint._records.header import Kind
+from checkpoint.store import Record, Store
 from checkpoint.testing.chain import KEY, Chain
 from checkpoint.testing.contract.suite import Suite
 
 
 def revisions(store: Store, before: int | None, limit: int, *, bases: bool = False) -> list[int]:
-    return [record.revision for record, _ in store.heads(KEY, before, limit, bases)]
+    return [record.revision for record, _ in store.headers(KEY, before, limit, bases=bases)]
 
 
 class History(Suite):
-    """Records without their bodies."""
+    """Headers without bodies."""
 
     def test_heads_are_newest_first_without_bodies_and_with_whole_sizes(self, store: Store) -> None:
         chain = Chain(store)
         chain.add(Kind.BASE, b"x" * 1000)
         chain.add(Kind.PATCH, b"")
-        assert store.heads(KEY, None, 10) == [
-            (Record(record.revision, record.head, b""), len(record.head) + len(record.body))
+        assert store.headers(KEY, None, 10) == [
+            (Record(record.revision, record.header, b""), len(record.header) + len(record.body))
             for record in reversed(chain.records)
         ]
 
@@ -60,8 +60,8 @@ class History(Suite):
         chain = Chain(store)
         chain.grow("bppbpbbp")
         assert revisions(store, before, limit, bases=True) == expected
-        listed = dict(store.heads(KEY, None, 9))
-        for record, size in store.heads(KEY, None, 9, True):
+        listed = dict(store.headers(KEY, None, 9))
+        for record, size in store.headers(KEY, None, 9, bases=True):
             assert listed[record] == size
 
     def test_history_is_paged_without_gaps_while_writes_go_on(self, store: Store) -> None:

@@ -1,4 +1,4 @@
-"""What outlasts a store that is closed, and the very bytes that are kept."""
+"""Tests of closing and opening again, and of the stored bytes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Kind
 from checkpoint.errors import StoreClosed
-from checkpoint.ids import SessionKey
-from checkpoint.record import Kind, Record
-from checkpoint.store import Attachment, Page, Pruning, Store
+from checkpoint.store import Attachment, Page, Pruning, Record, Store
 from checkpoint.testing.chain import KEY, Chain, segment_of
 from checkpoint.testing.contract.suite import Suite
 
@@ -20,7 +20,7 @@ CALLS: dict[str, Callable[[Store], object]] = {
     "read a revision": lambda store: store.read(KEY, 1),
     "commit": lambda store: store.commit(KEY, Chain(store).draft()),
     "prune": lambda store: store.prune(KEY, _any_pruning(store)),
-    "heads": lambda store: store.heads(KEY, None, 1),
+    "headers": lambda store: store.headers(KEY, None, 1),
     "sessions": lambda store: store.sessions("default", "", None, 1),
     "put pages": lambda store: store.put_pages(KEY, [Page(bytes(24), b"", 1)]),
     "pages": lambda store: store.pages(KEY, [bytes(24)]),
@@ -32,7 +32,7 @@ CALLS: dict[str, Callable[[Store], object]] = {
 }
 
 
-# Bytes that a store may take for text, for nothing, or cut at an end.
+# Bytes that a store may mistake for text or null, or truncate.
 ODD_BYTES = [
     *(b"", b"\0", b"\0" * 1000, b"a\0", b" ", b"a  ", b"\n", b"\r\n", b"\xff" * 9, b"'", b'"'),
     *(b"null", b"0", b"True", b"%s", b"\\", b"\x1a", b"\xc3\xa9", b"\xc3", b"\xef\xbb\xbf"),
@@ -47,13 +47,13 @@ def _any_pruning(store: Store) -> Pruning:
 
 
 def everything(store: Store) -> object:
-    """All that a store says of its sessions."""
-    listed = store.sessions("default", "", None, 99, True)
+    """All data that a store returns about its sessions."""
+    listed = store.sessions("default", "", None, 99, deleted=True)
     keys = [SessionKey("default", name) for name, _ in listed]
     return listed, [
         (
             [store.read(key, revision) for revision in (None, 1, 2, 3)],
-            store.heads(key, None, 99),
+            store.headers(key, None, 99),
             store.attachments(key),
             store.list_pages(key),
             store.pages(key, [info.id for info in store.list_pages(key)]),
@@ -63,7 +63,7 @@ def everything(store: Store) -> object:
 
 
 def fill(store: Store) -> None:
-    """Sessions that live, that were deleted and pruned, and pages without a session."""
+    """Write living, deleted and pruned sessions, and pages without a session."""
     living, deleted, pruned = (Chain(store, SessionKey("default", n)) for n in ("a", "b", "c"))
     living.grow("bpbp")
     deleted.grow("bp")
@@ -78,7 +78,7 @@ def fill(store: Store) -> None:
 
 
 class Lifetime(Suite):
-    """Closing, opening again, looking behind the store's back."""
+    """Closing, opening again, reading the stored bytes."""
 
     @pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
     @pytest.mark.parametrize("call", CALLS.values(), ids=list(CALLS))
@@ -141,7 +141,7 @@ class Lifetime(Suite):
             store.attach(KEY, Attachment(number, "x", data))
             store.put_pages(KEY, [Page(bytes([number]) * 24, data, number)])
             assert segment_of(store).records == (record,)
-        listed = {record.revision: record.head for record, _ in store.heads(KEY, None, 99)}
+        listed = {record.revision: record.header for record, _ in store.headers(KEY, None, 99)}
         for number, data in enumerate(ODD_BYTES, start=1):
             assert listed[number] == (data or b"head")
             assert store.pages(KEY, [bytes([number]) * 24]) == {bytes([number]) * 24: data}
@@ -183,7 +183,7 @@ class Lifetime(Suite):
 
     def _must_be_durable(self) -> None:
         if not self.durable:
-            pytest.skip("this store keeps nothing when it is closed")
+            pytest.skip("this store loses its data when it is closed")
 
     def _kept(self, place: Path) -> list[bytes]:
         kept: Iterable[bytes] | None = self.raw(place)

@@ -1,16 +1,16 @@
-"""Sessions by their ids: of any characters, told apart and ordered by bytes."""
+"""Tests of listing sessions: ids of any characters, distinguished and ordered by bytes."""
 
 from __future__ import annotations
 
 import pytest
 
-from checkpoint.ids import SessionKey, check_id
-from checkpoint.record import Kind
+from checkpoint._ids import SessionKey, check_id
+from checkpoint._records.header import Kind
 from checkpoint.store import Attachment, Head, Page, Segment, Store
 from checkpoint.testing.chain import Chain, create, segment_of
 from checkpoint.testing.contract.suite import Suite
 
-# Ids that a store may take for one another, or for a pattern, or sort in another order than bytes.
+# Ids that a store may confuse, take for a pattern, or sort in an order other than that of bytes.
 ODD_IDS = [
     *("%", "_", "a%", "a_", "ab", "a", "A", "a ", " a", "a/b", "a\\b", "a'b", 'a"b', "a?b", "a*b"),
     *("User", "user", "USER", "é", "e\u0301", "ß", "SS", "İ", "i\u0307", "ﬁ", "fi"),
@@ -37,7 +37,7 @@ ODD_IDS = [
 ]
 
 UNBORN = Head(0, b"", 0, 0, deleted=True)
-"""The head in a listing of a session of which there are only pages."""
+"""The head of a listed session that only has pages."""
 
 
 def ids_of(store: Store, prefix: str = "", after: str | None = None, limit: int = 500) -> list[str]:
@@ -49,7 +49,7 @@ def in_byte_order(ids: list[str], prefix: str = "") -> list[str]:
 
 
 class Listing(Suite):
-    """Ids, prefixes, pages of a listing, namespaces."""
+    """Ids, prefixes, paging, namespaces."""
 
     def test_odd_ids_are_sessions_of_their_own(self, store: Store) -> None:
         chains = create(store, *(check_id(name, "session id") for name in ODD_IDS))
@@ -138,16 +138,18 @@ class Listing(Suite):
             *(("a", UNBORN), ("b", kept.head), ("c", UNBORN), ("d", gone.head), ("e", UNBORN)),
             ("f", emptied.head),
         ]
-        assert store.sessions("default", "", None, 99, True) == everything
+        assert store.sessions("default", "", None, 99, deleted=True) == everything
         for limit in range(7):
-            assert store.sessions("default", "", None, limit, True) == everything[:limit]
+            assert store.sessions("default", "", None, limit, deleted=True) == everything[:limit]
         for at, (name, _) in enumerate(everything):
-            assert store.sessions("default", "", name, 2, True) == everything[at + 1 : at + 3]
-            assert store.sessions("default", name, None, 9, True) == [everything[at]]
+            assert (
+                store.sessions("default", "", name, 2, deleted=True) == everything[at + 1 : at + 3]
+            )
+            assert store.sessions("default", name, None, 9, deleted=True) == [everything[at]]
         assert [name for name, _ in store.sessions("default", "", None, 9)] == ["b", "f"]
         for name in ("a", "b", "c", "d", "e"):
             store.drop_pages(SessionKey("default", name), [bytes([n]) * 24 for n in range(3)])
-        assert store.sessions("default", "", None, 9, True) == [
+        assert store.sessions("default", "", None, 9, deleted=True) == [
             *(("b", kept.head), ("d", gone.head), ("f", emptied.head))
         ]
 
@@ -163,7 +165,7 @@ class Listing(Suite):
         store.put_pages(mine.key, [Page(bytes(24), b"page", 1)])
         assert store.read(there) is None
         assert store.list_pages(there) == []
-        assert store.sessions(other, "", None, 9, True) == []
+        assert store.sessions(other, "", None, 9, deleted=True) == []
         (theirs,) = create(store, "user-42", namespace=other)
         store.drop_pages(theirs.key, [bytes(24)])
         theirs.add(Kind.BASE)
@@ -181,6 +183,6 @@ class Listing(Suite):
             store.put_pages(chain.key, [Page(bytes(24), b"%d" % number, 1)])
         for number, chain in enumerate(chains):
             assert store.pages(chain.key, [bytes(24)]) == {bytes(24): b"%d" % number}
-            assert store.sessions(chain.key.namespace, "", None, 9, True) == [
+            assert store.sessions(chain.key.namespace, "", None, 9, deleted=True) == [
                 (chain.key.session_id, chain.head)
             ]

@@ -1,15 +1,15 @@
-"""Pages: written once, read by id, listed, dropped; with or without a session."""
+"""Tests of pages: written once, read by id, listed, dropped; with or without a session."""
 
 from __future__ import annotations
 
 import random
 
-from checkpoint.ids import SessionKey
+from checkpoint._ids import SessionKey
 from checkpoint.store import Page, Store
 from checkpoint.testing.chain import KEY, Chain
 from checkpoint.testing.contract.suite import Suite
 
-# Ids of 24 bytes that a store may take for text, for a pattern, for a path, or for one another.
+# Ids of 24 bytes that a store may mistake for text, a pattern, a path, or each other.
 ODD_PAGES = [
     *(bytes([byte]) * 24 for byte in (0, 1, 32, 37, 39, 46, 47, 92, 95, 127, 128, 254, 255)),
     *(bytes(23) + b"\1", b"\1" + bytes(23), b"a" * 24, b"A" * 24, bytes(range(24))),
@@ -18,19 +18,19 @@ ODD_PAGES = [
 
 
 def pages_of(ids: list[bytes], stored_at: int = 1) -> list[Page]:
-    """A page for each id, of bytes that tell which it is."""
+    """A page for each id, with bytes that identify it."""
     return [Page(id, b"page " + id * n, stored_at + n) for n, id in enumerate(ids)]
 
 
 class Pages(Suite):
-    """Parts of documents, by ids of any bytes."""
+    """Pages with ids of any bytes."""
 
     def test_pages_need_no_session_and_make_none(self, store: Store) -> None:
         (page,) = pages_of([bytes(24)])
         store.put_pages(KEY, [page])
         assert store.pages(KEY, [page.id]) == {page.id: page.data}
         assert store.read(KEY) is None
-        assert store.heads(KEY, None, 9) == []
+        assert store.headers(KEY, None, 9) == []
         assert store.sessions("default", "", None, 9) == []
         chain = Chain(store)
         chain.add()
@@ -74,7 +74,7 @@ class Pages(Suite):
         store.put_pages(KEY, [])
         store.drop_pages(KEY, [])
         assert store.list_pages(KEY) == []
-        assert store.sessions("default", "", None, 9, True) == []
+        assert store.sessions("default", "", None, 9, deleted=True) == []
 
     def test_pages_that_are_put_again_are_there_once_and_the_same(self, store: Store) -> None:
         pages = pages_of(ODD_PAGES[:3])

@@ -1,23 +1,23 @@
-"""Prunings, and the epoch that they move."""
+"""Tests of prunings, and of the epoch that they increase."""
 
 from __future__ import annotations
 
 import pytest
 
-from checkpoint.record import Kind
+from checkpoint._records.header import Kind
 from checkpoint.store import Attachment, Page, Segment, Store
 from checkpoint.testing.chain import KEY, Chain, new_record, segment_of
 from checkpoint.testing.contract.suite import Suite
 
 
 def kept(store: Store) -> list[int]:
-    return [record.revision for record, _ in store.heads(KEY, None, 99)][::-1]
+    return [record.revision for record, _ in store.headers(KEY, None, 99)][::-1]
 
 
 class Pruned(Suite):
-    """Revisions taken out of a session, and writers that did not see it."""
+    """Pruned revisions, and writers that have not seen the pruning."""
 
-    # --- what goes, and what stays ---------------------------------------------------------------
+    # --- removed and remaining revisions ---------------------------------------------------------
 
     def test_a_pruning_may_take_out_nothing_and_only_move_the_epoch(self, store: Store) -> None:
         chain = Chain(store)
@@ -72,9 +72,9 @@ class Pruned(Suite):
         assert segment_of(store, revision=4).records == (base, patch)
         assert segment_of(store, revision=4, since=3).records == (patch,)
         assert list(segment_of(store).records) == old[4:]
-        assert [r.revision for r, _ in store.heads(KEY, None, 9, True)] == [5, 3, 1]
-        sizes = {record.revision: size for record, size in store.heads(KEY, None, 9)}
-        assert sizes[3] == len(base.head) + len(base.body)
+        assert [r.revision for r, _ in store.headers(KEY, None, 9, bases=True)] == [5, 3, 1]
+        sizes = {record.revision: size for record, size in store.headers(KEY, None, 9)}
+        assert sizes[3] == len(base.header) + len(base.body)
 
     def test_the_newest_segment_is_written_anew_with_another_base_of_the_head(
         self, store: Store
@@ -156,7 +156,7 @@ class Pruned(Suite):
     def test_a_pruning_for_another_head_is_refused_and_changes_nothing(self, store: Store) -> None:
         chain = Chain(store)
         chain.grow("bpb")
-        stale = chain.draft_pruning((1, 2), records=((new_record(3), 3),))
+        stale = chain.draft_pruning((1, 2))
         chain.add()
         store.attach(KEY, Attachment(1, "label/x", b"1"))
         right = chain.draft_pruning((1, 2))
@@ -179,7 +179,7 @@ class Pruned(Suite):
     def test_a_revision_that_was_taken_out_cannot_be_written_by_one_who_stalled(
         self, store: Store
     ) -> None:
-        """There is no record of its number any more that a unique key would protect."""
+        """A unique key would not help: no record has this number any more."""
         chain = Chain(store)
         chain.grow("bp")
         stalled = chain.draft()

@@ -1,4 +1,4 @@
-"""Calls at the same time: of several that compete one wins, and readers see one moment."""
+"""Tests of concurrent calls: one of several writers wins, and readers see a consistent state."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import pytest
 
-from checkpoint.ids import SessionKey
-from checkpoint.record import Kind
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Kind
 from checkpoint.store import Attachment, Page, Segment, Store
 from checkpoint.testing.chain import KEY, Chain, new_record, segment_of
 from checkpoint.testing.contract.suite import SOAK, Suite
@@ -21,7 +21,7 @@ ROUNDS = 200 if SOAK else 10
 
 
 def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """What the calls return, each made in a thread of its own, all begun together."""
+    """Make the calls in one thread each, started together; return their results."""
     results: dict[int, T] = {}
     failed: list[BaseException] = []
     barrier = Barrier(len(calls))
@@ -30,7 +30,7 @@ def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
         barrier.wait()
         try:
             results[number] = calls[number]()
-        except BaseException as exc:  # noqa: BLE001 - raised below, where the test sees it
+        except BaseException as exc:  # noqa: BLE001 - raised below, in the test's thread
             failed.append(exc)
 
     threads = [Thread(target=run, args=(number,)) for number in range(len(calls))]
@@ -44,7 +44,7 @@ def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
 
 
 class Races(Suite):
-    """Threads, or tasks, on one store."""
+    """Threads or tasks that share a store."""
 
     @pytest.mark.parametrize("kinds", ["", "bp", "bpt"], ids=["new", "living", "deleted"])
     def test_of_commits_on_one_head_exactly_one_wins(self, store: Store, kinds: str) -> None:
@@ -56,7 +56,7 @@ class Races(Suite):
             assert sorted(won) == [False] * 5 + [True]
             winner = drafts[won.index(True)]
             assert segment_of(store, chain.key) == Segment(winner.head, (winner.record,))
-            assert len(store.heads(chain.key, winner.head.revision, 9)) == len(chain.records)
+            assert len(store.headers(chain.key, winner.head.revision, 9)) == len(chain.records)
 
     def test_of_a_commit_that_is_sent_twice_at_once_one_wins(self, store: Store) -> None:
         chain = Chain(store)
@@ -83,7 +83,7 @@ class Races(Suite):
             head = [*(c.head for c in commits), *(p.head for p in prunings)][won.index(True)]
             assert segment_of(store, chain.key).head == head
             left = {0: 4, 1: 4, 2: 1, 3: 1, 4: 3}[won.index(True)]
-            assert len(store.heads(chain.key, None, 9)) == left
+            assert len(store.headers(chain.key, None, 9)) == left
 
     def test_writers_of_sessions_of_their_own_do_not_disturb_each_other(self, store: Store) -> None:
         def write(number: int) -> None:

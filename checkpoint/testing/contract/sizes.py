@@ -1,4 +1,4 @@
-"""Large records and pages, and a session of a gigabyte."""
+"""Tests of large records and pages, and of a session of a gigabyte."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from checkpoint.record import Kind
+from checkpoint._records.header import Kind
 from checkpoint.store import Attachment, Page, Segment, Store
 from checkpoint.testing.chain import KEY, Chain, segment_of
 from checkpoint.testing.contract.suite import SOAK, Suite
@@ -15,7 +15,7 @@ SIZES = [400_000, 16 * 2**20]
 
 
 class Sizes(Suite):
-    """As large as the limits of a state allow, of bytes that do not compress."""
+    """Incompressible bytes, as large as the limits of a state allow."""
 
     @pytest.mark.parametrize("size", SIZES)
     def test_large_records_come_back_as_they_were(self, store: Store, size: int) -> None:
@@ -24,7 +24,7 @@ class Sizes(Suite):
         patch = chain.add(Kind.PATCH, noise.randbytes(size))
         assert segment_of(store) == Segment(chain.tip(), (base, patch))
         assert segment_of(store, since=1) == Segment(chain.tip(), (patch,))
-        assert [whole for _, whole in store.heads(KEY, None, 9)] == [size + len(base.head)] * 2
+        assert [whole for _, whole in store.headers(KEY, None, 9)] == [size + len(base.header)] * 2
         chain.prune((1, 2), records=((patch, 2),), base=2)
         assert segment_of(store).records == (patch,)
 

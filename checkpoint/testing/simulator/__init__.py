@@ -1,10 +1,10 @@
-"""Many replicas on one store, in one thread, with all that goes wrong decided by a seed.
+"""Simulates replicas on one store, in one thread, with faults decided by a seed.
 
-Each replica runs the real asynchronous code. Its requests are lost, late, repeated and overtaken
-on their way to the store; processes end and stand still; clocks are wrong. A ledger notes all that
-took effect and holds the rules: nothing that was acknowledged is lost, nothing is applied twice,
-nobody reads what is not there. The same seed is the same run, so what was found once is found
-again::
+Each replica runs the real asynchronous code. Its requests to the store are lost, late, repeated and
+overtaken; processes crash and pause; clocks are wrong. A ledger records every request that takes
+effect and checks the rules: no acknowledged write is lost, no write is applied twice, and reads
+return only stored revisions. Runs with the same seed are identical, so every failure can be
+repeated::
 
     python -m checkpoint.testing.simulator --seed 17 --verbose
 """

@@ -1,4 +1,4 @@
-"""What every operation of a replica begins with: its checkpointer, its chances, its conflicts."""
+"""The base class of operations: restores, random choices and conflict checks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from checkpoint._async.checkpointer import AsyncCheckpointer
-from checkpoint.record import Header
-from checkpoint.snapshot import Restored
+from checkpoint._records.header import RecordHeader
+from checkpoint._runtime.snapshot import Restored
 from checkpoint.testing.simulator.history import History, broken
 from checkpoint.testing.simulator.operation import (
     Content,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Acting:
-    """A task of a process. Its operations are methods of the subclasses, each named by its kind."""
+    """A task of a process. Subclasses have a method for each kind of operation."""
 
     def __init__(self, world: World, replica: Replica) -> None:
         self._world = world
@@ -50,30 +50,30 @@ class Acting:
         return restored
 
     async def _load_all(self, op: Operation, restored: Restored[Simulated]) -> None:
-        """Load what a window left out, some time later."""
+        """Some time later, load the items outside the window."""
         await self._think(op)
         await restored.state.memory.load()
         revision = restored.revision
         self._ledger.check_read(op, restored.snapshot, Seen.of(restored.state), revision)
 
     def _check_conflict(self, op: Operation, origin: str | None) -> None:
-        """A conflict is right only if the session is not at the state's origin any more."""
+        """Check that the head is no longer the origin of the state, else the conflict is false."""
         history = self._ledger.of(op.key)
         head = history.head
         if (head and head.header.write_id.hex() == origin) or (
             origin is None and len(history.writes) == op.began[op.key] and not history.alive
         ):
-            broken("false conflict", f"{op} came from {head}, which is the newest")
+            broken("false conflict", f"{op} came from {head}, which is still the newest")
 
     # --- chance ----------------------------------------------------------------------------------
 
     def _edit(self, op: Operation, most: int = 4) -> Edit:
         edit = draw_edit(self._rng, str(op.number), most, self._world.texts)
-        self._note(op, f"is to make an {edit}")
+        self._note(op, f"edit: {edit}")
         return edit
 
     def _some_revision(self, history: History) -> int:
-        """Most often one of the newest."""
+        """A random revision, usually one of the newest."""
         newest = max(len(history.writes), 1)
         return max(1, newest - int(self._rng.expovariate(1 / 4)))
 
@@ -81,13 +81,13 @@ class Acting:
         return self._rng.choice((None, None, 1, 3, 8, 30))
 
     async def _load(self, state: Simulated) -> None:
-        """Now and then, look at older items of a windowed memory."""
+        """Sometimes load older items of a windowed memory."""
         if state.memory and self._rng.random() < 0.2:
             start = self._rng.randrange(len(state.memory))
             await state.memory.load(start, start + self._rng.randint(1, 5))
 
     async def _think(self, op: Operation) -> None:
-        """An agent takes its time for a turn; now and then, very much of it."""
+        """Wait as long as an agent takes for a turn; sometimes for hours."""
         mean = self._rng.choices((0.0, 0.5, 10.0, 2 * HOUR), (20, 50, 30, 1))[0]
         if mean:
             if mean > 1 and self._rng.random() < 0.6:
@@ -95,10 +95,10 @@ class Acting:
             await asyncio.sleep(self._rng.expovariate(1 / mean))
 
 
-def on_newest(edit: Edit) -> Callable[[History, Header], list[Content | None]]:
-    """An edit of the newest revision, which is the parent of the write."""
+def on_newest(edit: Edit) -> Callable[[History, RecordHeader], list[Content | None]]:
+    """Expect an edit of the newest revision, which is the parent of the write."""
 
-    def expected(history: History, header: Header) -> list[Content | None]:
+    def expected(history: History, header: RecordHeader) -> list[Content | None]:
         if header.parent_revision != len(history.writes):
             return []
         head = history.head

@@ -1,4 +1,4 @@
-"""The revisions that each session ever had, and how a broken rule is told."""
+"""The history of each session, and the error for a broken rule."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
-from checkpoint.ids import SessionKey
-from checkpoint.record import Header
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import RecordHeader
 from checkpoint.testing.simulator.operation import Content, Operation
 
 
 class Violation(AssertionError):
-    """A promise that was broken.
+    """A broken rule.
 
     Attributes:
         rule: the name of the rule.
@@ -29,9 +29,9 @@ def broken(rule: str, message: str) -> NoReturn:
 
 
 class Write(NamedTuple):
-    """A record that was committed; ``content`` is None for a tombstone."""
+    """A committed record; ``content`` is None for a tombstone."""
 
-    header: Header
+    header: RecordHeader
     content: Content | None
     operation: Operation | None
 
@@ -41,13 +41,14 @@ class Write(NamedTuple):
 
 @dataclass
 class History:
-    """All revisions of a session that ever were, and which of them were taken out again.
+    """All revisions that a session has ever had, including removed ones.
 
     Attributes:
         writes: the revisions, from the first.
-        removed: the numbers of those that are gone.
-        labels: for each attachment, the revision it names, and a number of that attachment's own.
-        forgotten: up to here, writes may be forgotten: a header was damaged when a base was made.
+        removed: the numbers of removed revisions.
+        labels: for each attachment, the revision it names, and a unique number of the attachment.
+        forgotten: the session may have forgotten writes up to this revision, because a header was
+            damaged when a base was written.
     """
 
     key: SessionKey
@@ -62,7 +63,7 @@ class History:
 
     @property
     def alive(self) -> bool:
-        """Whether there is a session."""
+        """Whether the session exists."""
         return self.head is not None and self.head.content is not None
 
     def at(self, revision: int) -> Write | None:
@@ -75,19 +76,19 @@ class History:
                 yield write
 
     def since(self, began: int) -> list[Write]:
-        """What was the newest revision at some time since there were ``began`` of them."""
+        """The revisions that have been the newest since there were ``began`` of them."""
         return self.writes[max(began - 1, 0) :]
 
     def was_absent(self, began: int) -> bool:
-        """Whether there was no session at some time since there were ``began`` revisions."""
+        """Whether the session was absent at some time since there were ``began`` revisions."""
         return began == 0 or any(write.content is None for write in self.since(began))
 
     def remembers(self, write: Write) -> bool:
-        """Whether the session must know of a write of it, if it was recent."""
+        """Whether the session must still know this write."""
         return write.header.revision > self.forgotten
 
     def turns(self) -> list[Write]:
-        """The turns since the session was created (anew) that are not forgotten, oldest first."""
+        """The turns not forgotten since the session was last created, oldest first."""
         found: list[Write] = []
         for write in reversed(self.writes[self.forgotten :]):
             if write.content is None:

@@ -1,9 +1,9 @@
-"""What the store holds by right, noted with each request that it carries out, and the rules.
+"""The ledger: records the expected content of the store, and checks the rules.
 
-The ledger sees requests in the order in which they take effect, with those that are never answered
-and those that come twice. Each write is read back from the store there and then, and must be what
-its operation makes of the revision before it. So a revision that was written right once must only
-stay as it is, and what a replica reads must be what the ledger has for that revision.
+It sees requests in the order in which they take effect, including unanswered and repeated ones.
+It reads each write back at once and compares it with the result of applying the operation to the
+previous revision. After that, the revision must not change, and replicas that read it must get the
+content in the ledger.
 """
 
 from __future__ import annotations
@@ -13,6 +13,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from checkpoint._async.checkpointer import AsyncCheckpointer
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import Kind, RecordHeader, read_header
+from checkpoint._records.labels import attachment_name
+from checkpoint._records.pins import Pin, read_pins
+from checkpoint._records.segment import RING
+from checkpoint._runtime.snapshot import Snapshot
 from checkpoint.errors import (
     CheckpointError,
     Conflict,
@@ -25,23 +31,17 @@ from checkpoint.errors import (
     StoreUnavailable,
     UnsupportedFormat,
 )
-from checkpoint.ids import SessionKey
-from checkpoint.labels import attachment_name
-from checkpoint.pins import Pin, read_pins
-from checkpoint.record import Header, Kind, Record, read_header
-from checkpoint.segment import RING
-from checkpoint.snapshot import Snapshot
-from checkpoint.store import Attachment, Commit, Page, Pruning
+from checkpoint.store import Attachment, Commit, Page, Pruning, Record
 from checkpoint.testing.simulator.history import History, Write, broken
 from checkpoint.testing.simulator.operation import Content, Operation, Seen, Simulated
 from checkpoint.testing.simulator.rot import Part
 
 
 class Ledger:
-    """Histories and pages of a store, and the rules for what happens to them.
+    """The histories and pages of a store, and the rules for them.
 
     Args:
-        reader: reads the store itself, with no faults between.
+        reader: reads the store directly, without faults.
     """
 
     def __init__(self, reader: AsyncCheckpointer[Simulated]) -> None:
@@ -53,7 +53,7 @@ class Ledger:
         self.pages: dict[SessionKey, set[bytes]] = {}
 
     def of(self, key: SessionKey) -> History:
-        """The history of a session, empty if there never was one."""
+        """The history of a session; empty if it never existed."""
         return self._histories.setdefault(key, History(key))
 
     def histories(self) -> list[History]:
@@ -64,13 +64,13 @@ class Ledger:
         return Counter({key: len(found.writes) for key, found in self._histories.items()})
 
     def find(self, write_id: bytes) -> Write | None:
-        """The write of this id, if it happened."""
+        """The write with this id, if it took effect."""
         return self._written.get(write_id)
 
-    # --- what took effect ------------------------------------------------------------------------
+    # --- requests that took effect ---------------------------------------------------------------
 
     async def saw_commit(self, key: SessionKey, commit: Commit, by: Operation | None) -> None:
-        """A commit was done."""
+        """A commit took effect."""
         history = self.of(key)
         header, _ = read_header(commit.record)
         self._check_place(history, commit, header, by)
@@ -98,24 +98,24 @@ class Ledger:
         self._written[header.write_id] = write
 
     def _check_place(
-        self, history: History, commit: Commit, header: Header, by: Operation | None
+        self, history: History, commit: Commit, header: RecordHeader, by: Operation | None
     ) -> None:
-        """A write has a place that no other had or has, and is made once."""
+        """Check that a write has a unique place and takes effect only once."""
         head, about = history.head, f"write {header.write_id.hex()[:6]} of {by}"
         if (earlier := self._written.get(header.write_id)) is not None:
-            broken("applied twice", f"{about} was done again; it is {earlier} of {history.key}")
+            broken("applied twice", f"{about} took effect again; it is {earlier} of {history.key}")
         if commit.parent != (head.header.write_id if head else None):
-            broken("two children", f"{about} was put on a parent that is not the newest, {head}")
+            broken("two children", f"the parent of {about} is not the newest, {head}")
         if header.revision != len(history.writes) + 1 or commit.head.revision != header.revision:
             broken("revision used again", f"{about} is revision {header.revision} after {head}")
         parent = history.at(header.parent_revision)
         if header.kind is not Kind.PATCH and header.parent_write_id != (
             parent.header.write_id if parent else b""
         ):
-            broken("wrong parent", f"{about} names another write than {parent} as its parent")
+            broken("wrong parent", f"{about} names a parent other than {parent}")
         turns = {write.header.turn_id: write for write in history.turns()[-RING:]}
         if header.turn_id in turns:
-            broken("turn applied twice", f"{about} is the turn of {turns[header.turn_id]} again")
+            broken("turn applied twice", f"{about} repeats the turn of {turns[header.turn_id]}")
         if by is None or by.kind in ("live_save", "sweep"):
             return
         if any(map(history.remembers, by.writes)):
@@ -124,7 +124,7 @@ class Ledger:
     async def saw_pruning(
         self, key: SessionKey, pruning: Pruning, by: Operation | None = None
     ) -> None:
-        """A pruning was done: what is kept must be as it was."""
+        """A pruning took effect; check that the other revisions are unchanged."""
         history = self.of(key)
         if by is not None and pruning.remove:
             self._check_rule(history, pruning, by)
@@ -142,7 +142,7 @@ class Ledger:
             await self._check_readable(key, write)
 
     def _check_rule(self, history: History, pruning: Pruning, by: Operation) -> None:
-        """What the rule keeps stays, if it was so all the time."""
+        """Check that revisions which the rule has always kept are not removed."""
         revisions = {*range(1, len(history.writes) + 1)}
         labels = by.labels.get(history.key, {})
         labelled = {at[0] for name, at in labels.items() if history.labels.get(name) == at}
@@ -180,12 +180,12 @@ class Ledger:
         return {key: found.labels.copy() for key, found in self._histories.items()}
 
     def _rewritten(self, history: History, record: Record) -> None:
-        """A record was written anew: it is still that of the same write."""
+        """A record was rewritten; check that it still belongs to the same write."""
         header, _ = read_header(record)
         self._check_pages(history.key, header)
         write = history.writes[header.revision - 1]
         if (header.write_id, header.turn_id) != (write.header.write_id, write.header.turn_id):
-            broken("wrong parent", f"{write} of {history.key} was written anew as another")
+            broken("wrong parent", f"{write} of {history.key} was rewritten as another write")
         history.writes[header.revision - 1] = write._replace(header=header)
 
     def saw_pages(self, key: SessionKey, pages: Iterable[Page]) -> None:
@@ -193,23 +193,23 @@ class Ledger:
         self.pages.setdefault(key, set()).update(page.id for page in pages)
 
     def saw_drop(self, key: SessionKey, ids: Iterable[bytes]) -> None:
-        """Pages were removed: no revision that is kept may name one of them."""
+        """Pages were removed; check that no stored revision names one of them."""
         self.pages.setdefault(key, set()).difference_update(ids)
         for history in self._histories.values():
             for write in history.kept():
                 self._check_pages(history.key, write.header)
 
-    def _check_pages(self, key: SessionKey, header: Header) -> None:
+    def _check_pages(self, key: SessionKey, header: RecordHeader) -> None:
         for page in header.pages:
             if page.id not in self.pages.get(page.owner or key, ()):
                 broken(
                     "page missing",
                     f"revision {header.revision} of {key} names page {page.id.hex()[:6]} of "
-                    f"{page.owner or key}, which is not there",
+                    f"{page.owner or key}, which does not exist",
                 )
 
     def check_garbage(self) -> None:
-        """No page is there that no revision names."""
+        """Check that a revision names each page."""
         named: dict[SessionKey, set[bytes]] = {}
         for history in self._histories.values():
             for write in history.kept():
@@ -220,7 +220,7 @@ class Ledger:
                 broken("garbage", f"pages {[id.hex()[:6] for id in left]} of {key} are left")
 
     def parts(self, key: SessionKey) -> list[list[Part]]:
-        """What is stored of a session: the newest records, its pages, its attachments."""
+        """The stored parts of a session: the newest records, its pages, its attachments."""
         newest = len(self.of(key).writes)
         records: list[Part] = [*range(max(1, newest - 3), newest + 1)]
         pages: list[Part] = sorted(self.pages.get(key, ()))
@@ -228,22 +228,22 @@ class Ledger:
         attachments += self.of(key).labels
         return [some for some in (records, pages, attachments) if some]
 
-    # --- what replicas are told ------------------------------------------------------------------
+    # --- answers to replicas ---------------------------------------------------------------------
 
     def check_read(
         self, by: Operation, snapshot: Snapshot, seen: Seen, asked: int | None = None
     ) -> None:
-        """A replica was given this state of a revision, ``asked`` for or the newest."""
+        """Check the state that a replica got for the revision ``asked`` for, or for the newest."""
         history = self.of(SessionKey(snapshot.namespace, snapshot.session_id))
         write = self._known(by, snapshot)
         newest = history.since(by.began[history.key])
         if snapshot.revision != asked and (asked is not None or write not in newest):
-            broken("stale read", f"{by} was given {write} for {asked or 'the newest'}")
+            broken("stale read", f"{by} got {write} for {asked or 'the newest'}")
         if not seen.fits(write.content):
-            broken("wrong state", f"{by} was given {seen} for {write}, which is {write.content}")
+            broken("wrong state", f"{by} got {seen} for {write}, which is {write.content}")
 
     def check_saved(self, by: Operation, snapshot: Snapshot, content: Content | None) -> None:
-        """A replica was told that this content is saved (None: it is not known here)."""
+        """Check a snapshot that a replica got for saved content (None if it is unknown)."""
         write = self._known(by, snapshot)
         if content is not None and write.content != content:
             broken("lost", f"{by} saved {content}; {write} is {write.content}")
@@ -251,11 +251,11 @@ class Ledger:
     def _known(self, by: Operation, snapshot: Snapshot) -> Write:
         write = self.of(SessionKey(snapshot.namespace, snapshot.session_id)).at(snapshot.revision)
         if write is None or write.header.write_id.hex() != snapshot.write_id:
-            broken("lost", f"{by} was told of revision {snapshot.revision}, but there is {write}")
+            broken("lost", f"{by} got revision {snapshot.revision}, but the store has {write}")
         return write
 
     def check_refused(self, by: Operation, error: CheckpointError) -> None:
-        """A replica was told that its operation failed; there must be a reason."""
+        """Check that an error which a replica got has a cause."""
         about = f"{by} failed with {type(error).__name__}: {error}"
         key = SessionKey(error.namespace or by.key.namespace, error.session_id or by.key.session_id)
         history, began = self.of(key), by.began[key]
@@ -281,10 +281,10 @@ class Ledger:
         if not right:
             broken(_RULES[type(error)], about)
 
-    # --- what the store holds --------------------------------------------------------------------
+    # --- the content of the store ----------------------------------------------------------------
 
     async def check_all(self) -> None:
-        """Walk all that the store holds: each revision is what the ledger has, or is gone."""
+        """Check every revision in the store: equal to that in the ledger, or removed."""
         for history in self.histories():
             for write in history.writes:
                 if write.content is not None and write.header.revision not in history.removed:
@@ -307,29 +307,29 @@ class Ledger:
         except (SessionNotFound, RevisionPruned):
             return
         except CheckpointError as exc:
-            broken("unreadable", f"{write} of {history.key} is gone, which is told as {exc!r}")
-        broken("wrong state", f"{write} of {history.key} is gone, and can be restored")
+            broken("unreadable", f"{write} of {history.key} was removed, but raises {exc!r}")
+        broken("wrong state", f"{write} of {history.key} was removed, but can be restored")
 
     async def _check_listed(self, history: History) -> None:
         try:
             listed = await self._reader.history(history.key.session_id)
         except SessionNotFound:
             listed = []
-        there = [(snapshot.revision, snapshot.write_id) for snapshot in reversed(listed)]
+        found = [(snapshot.revision, snapshot.write_id) for snapshot in reversed(listed)]
         kept = [(write.header.revision, write.header.write_id.hex()) for write in history.kept()]
-        if there != kept or bool(listed) != history.alive:
-            broken("wrong history", f"{history.key} lists {there}, and keeps {kept}")
+        if found != kept or bool(listed) != history.alive:
+            broken("wrong history", f"{history.key} lists {found}, but has {kept}")
 
     async def _check_labels(self, history: History) -> None:
-        """The labels are those that were put there since the session was created (anew)."""
+        """Check the labels against those set since the session was last created."""
         found = await self._reader._engine.labels(history.key)
         named = {attachment_name(label): revision for label, revision in found.items()}
         right = {name: revision for name, (revision, _) in history.labels.items()}
         if named != right:
-            broken("wrong labels", f"{history.key} has {named}, and was given {right}")
+            broken("wrong labels", f"{history.key} has labels {named}, expected {right}")
 
     async def _read(self, key: SessionKey, revision: int, *, newest: bool = False) -> Content:
-        """The content of a revision; the newest is read as replicas do, with a cache."""
+        """The content of a revision; the newest is read through a cache, like replicas do."""
         try:
             asked = None if newest else revision
             restored = await self._reader.restore(key.session_id, revision=asked)
@@ -337,7 +337,7 @@ class Ledger:
             gone = newest and isinstance(exc, SessionNotFound)
             broken("lost" if gone else "unreadable", f"revision {revision} of {key}: {exc!r}")
         if restored.revision != revision:
-            broken("lost", f"revision {revision} of {key} was done, and is {restored.revision}")
+            broken("lost", f"revision {revision} of {key} restores as {restored.revision}")
         return Content.of(restored.state)
 
 

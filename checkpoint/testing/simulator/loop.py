@@ -1,4 +1,4 @@
-"""An event loop whose time is a number: an hour takes no time, and no two runs differ."""
+"""An event loop with virtual time: waiting takes no time, and every run is repeatable."""
 
 from __future__ import annotations
 
@@ -10,66 +10,66 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from checkpoint import paginate, segment
 from checkpoint._async import maintenance
+from checkpoint._records import baseline, pagination
 
 T = TypeVar("T")
 
 
 def _sizes(rng: random.Random) -> list[tuple[Any, str, int]]:
-    """Pages of a few items and short segments: a short run has what a store has after days."""
+    """Small pages and short segments, so that a short run resembles days of use."""
     page = rng.choice((200, 200, 800, 5000))
     return [
-        (paginate, "PAGE_SIZE", page),
-        (paginate, "_TAIL_SIZE", page // 4),
-        (paginate, "_SCATTERED", page // 2),
-        (segment, "MAX_PATCHES", rng.choice((2, 5, 20))),
-        (segment, "_MIN_PATCH_BYTES", rng.choice((500, 2000))),
+        (pagination, "PAGE_SIZE", page),
+        (pagination, "_TAIL_SIZE", page // 4),
+        (pagination, "_SCATTERED", page // 2),
+        (baseline, "MAX_PATCHES", rng.choice((2, 5, 20))),
+        (baseline, "_MIN_PATCH_BYTES", rng.choice((500, 2000))),
         (maintenance, "_EVERY", 4),
     ]
 
 
 class Stuck(RuntimeError):
-    """Nothing is left that could happen, and the run is not at its end."""
+    """All tasks wait, but the run has not ended."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Runs tasks one after the other, in the order they were made ready.
+    """Runs tasks one after the other, in the order they become ready.
 
-    When all of them wait, its time moves on to the first that wakes. It has no sockets, no files
-    and no threads, so nothing comes from outside.
+    When all tasks wait, time advances to the first that wakes. There are no sockets, files or
+    threads, so no events come from outside.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.set_debug(False)  # which is slow, and reads the host's clock
+        self.set_debug(False)  # debug mode is slow, and reads the host's clock
         self._now = 0.0
         self._clock_resolution = 1e-9
-        self._selector = self  # what the loop waits with, between two rounds
+        self._selector = self  # the loop waits by calling select
 
     def time(self) -> float:
         """Seconds since the run began."""
         return self._now
 
     def select(self, timeout: float | None) -> list[Any]:
-        """Wait, as a selector does: time has moved on when this returns."""
+        """Advance the time, instead of waiting like a selector."""
         if timeout is None:
-            raise Stuck("all tasks wait for what will never happen")
+            raise Stuck("all tasks wait, and no event is scheduled")
         self._now += timeout
         return []
 
     def _process_events(self, event_list: list[Any]) -> None:
-        """There are none."""
+        """Do nothing: there are no events."""
 
     def _write_to_self(self) -> None:
-        """Nobody calls from another thread."""
+        """Do nothing: no other thread calls."""
 
 
 def run(seed: int, main: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine on a loop of its own, with time and randomness that follow from the seed."""
+    """Run a coroutine on a new loop, with time and randomness determined by the seed."""
     loop = VirtualLoop()
     try:
-        with _sealed_off(seed, loop):
+        with _isolated(seed, loop):
             return loop.run_until_complete(main(loop))
     finally:
         _end_tasks(loop)
@@ -77,17 +77,17 @@ def run(seed: int, main: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
 
 
 @contextmanager
-def _sealed_off(seed: int, loop: VirtualLoop) -> Iterator[None]:
-    """While this lasts, the clocks of the process are the loop's and its randomness the seed's."""
+def _isolated(seed: int, loop: VirtualLoop) -> Iterator[None]:
+    """Replace the clocks of the process by the loop's, and its randomness by the seed's."""
     rng = random.Random(f"process of {seed}")
     changed: list[tuple[Any, str, Any]] = [
         *_sizes(rng),
         (os, "urandom", rng.randbytes),
         (time, "monotonic", loop.time),
         (time, "perf_counter", loop.time),
-        (time, "time_ns", None),  # what needs the time of day is given a clock
+        (time, "time_ns", None),  # code that needs the time of day gets a clock as an argument
     ]
-    given = [(module, name, getattr(module, name)) for module, name, _ in changed]
+    originals = [(module, name, getattr(module, name)) for module, name, _ in changed]
     state = random.getstate()
     random.seed(seed)
     try:
@@ -95,13 +95,13 @@ def _sealed_off(seed: int, loop: VirtualLoop) -> Iterator[None]:
             setattr(module, name, value)
         yield
     finally:
-        for module, name, value in given:
+        for module, name, value in originals:
             setattr(module, name, value)
         random.setstate(state)
 
 
 def _end_tasks(loop: VirtualLoop) -> None:
-    """Cancel what is left, and let it end."""
+    """Cancel the remaining tasks, and wait for them."""
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()

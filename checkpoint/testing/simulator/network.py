@@ -1,4 +1,4 @@
-"""The way from processes to what they share: requests are lost, late, repeated and overtaken."""
+"""The network from processes to the store: requests are lost, late, repeated and overtaken."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from checkpoint.testing.simulator.operation import CURRENT, Operation
 from checkpoint.testing.simulator.trace import Trace
 from checkpoint.testing.simulator.weather import CALM, HOUR, Weather
 
-_TIMEOUT = 10.0  # seconds until a replica gives a request up
+_TIMEOUT = 10.0  # seconds until a replica gives up a request
 
 
 class Fate(Enum):
-    """What becomes of a request."""
+    """The fate of a request."""
 
     FINE = "answered"
     LOST = "lost"
-    OUTAGE = "lost, as all that follow"
-    UNANSWERED = "done, and the reply lost"
+    OUTAGE = "lost, and so are the following ones"
+    UNANSWERED = "done, but the reply is lost"
     LATE = "late"
     CRASH_BEFORE = "the process ends before it is sent"
     CRASH_AFTER = "the process ends before it is answered"
-    PAUSE_BEFORE = "the process stands still before it is sent"
-    PAUSE_AFTER = "the process stands still before it is answered"
+    PAUSE_BEFORE = "the process pauses before it is sent"
+    PAUSE_AFTER = "the process pauses before it is answered"
 
 
 _WITHOUT_REPLY = (Fate.LOST, Fate.OUTAGE, Fate.UNANSWERED, Fate.LATE)
@@ -36,12 +36,13 @@ _WITHOUT_REPLY = (Fate.LOST, Fate.OUTAGE, Fate.UNANSWERED, Fate.LATE)
 
 @dataclass(eq=False)
 class Request:
-    """One call of a method of what is at the other end."""
+    """One method call on the served object."""
 
     number: int
     process: Process
     name: str
     arguments: tuple[Any, ...]
+    flags: dict[str, Any]
     operation: Operation | None
 
     def __str__(self) -> str:
@@ -49,12 +50,12 @@ class Request:
 
 
 class Served(Protocol):
-    """What is at the other end of the network.
+    """The object at the other end of the network.
 
     Attributes:
-        steps: the names of the requests that change something.
-        held: such a request after another one (after none, if empty), which stands on something
-            that could be taken away from it meanwhile.
+        steps: the names of requests that write.
+        held: pairs of consecutive writes (the first is empty for none), of which the second relies
+            on data that another operation could remove in between.
     """
 
     @property
@@ -64,19 +65,19 @@ class Served(Protocol):
     def held(self) -> Collection[tuple[str, str]]: ...
 
     async def carry_out(self, request: Request, note: Callable[[str], None]) -> Any:
-        """The answer to a request; it is given one at a time, and notes what it did."""
+        """Carry out one request at a time, note its effect, and return the answer."""
 
 
 class Network:
-    """Carries requests, as the weather has it.
+    """Delivers requests, with the faults of the weather.
 
     Args:
-        served: what they are carried to.
-        failed: told of a rule that was broken meanwhile.
-        interrupted: told of an operation that something happened to between two steps.
+        served: the object that carries them out.
+        failed: called with the error if a rule was broken.
+        interrupted: called with an operation that a fault interrupted between two steps.
 
     Attributes:
-        weather: what goes wrong.
+        weather: the faults.
         requests: how many were sent.
     """
 
@@ -97,13 +98,15 @@ class Network:
         self._rng = rng
         self._failed = failed
         self._one_at_a_time = asyncio.Lock()
-        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._pending: dict[int, asyncio.Task[None]] = {}
 
-    async def ask(self, process: Process, name: str, arguments: tuple[Any, ...]) -> Any:
+    async def ask(
+        self, process: Process, name: str, arguments: tuple[Any, ...], flags: dict[str, Any]
+    ) -> Any:
         """Send a request, and wait for its reply."""
         await process.ready()
         self.requests += 1
-        request = Request(self.requests, process, name, arguments, CURRENT.get())
+        request = Request(self.requests, process, name, arguments, flags, CURRENT.get())
         fate = self._fate(request)
         if fate is not Fate.FINE and name in self._served.steps and request.operation is not None:
             self._interrupted(request.operation)
@@ -133,9 +136,9 @@ class Network:
         return answer
 
     async def idle(self) -> None:
-        """Wait until nothing is under way any more."""
-        while self._under_way:
-            await asyncio.wait([*self._under_way.values()])
+        """Wait until no request is pending."""
+        while self._pending:
+            await asyncio.wait([*self._pending.values()])
 
     def _fate(self, request: Request) -> Fate:
         weather = self.weather
@@ -143,27 +146,27 @@ class Network:
             return Fate.FINE
         if request.process.is_cut_off():
             return Fate.LOST
-        worse = self._worse(request)
+        factor = self._factor(request)
         drawn = self._rng.random()
         for fate, chance in (
             (Fate.LOST, weather.lost),
             (Fate.UNANSWERED, weather.unanswered),
             (Fate.LATE, weather.late),
             (Fate.OUTAGE, weather.outage),
-            (Fate.CRASH_BEFORE, worse * weather.crash / 2),
-            (Fate.CRASH_AFTER, worse * weather.crash / 2),
-            (Fate.PAUSE_BEFORE, worse * weather.pause / 2),
-            (Fate.PAUSE_AFTER, worse * weather.pause / 2),
+            (Fate.CRASH_BEFORE, factor * weather.crash / 2),
+            (Fate.CRASH_AFTER, factor * weather.crash / 2),
+            (Fate.PAUSE_BEFORE, factor * weather.pause / 2),
+            (Fate.PAUSE_AFTER, factor * weather.pause / 2),
         ):
             drawn -= chance
             if drawn < 0:
                 return fate
         return Fate.FINE
 
-    def _worse(self, request: Request) -> int:
-        """How much more often a process stops with this request than with others.
+    def _factor(self, request: Request) -> int:
+        """How much more often a process stops at this request than at others.
 
-        Between two steps that belong together is where it is worst to stop.
+        The worst moment is between two steps that belong together.
         """
         operation = request.operation
         if operation is None or request.name not in self._served.steps:
@@ -185,19 +188,19 @@ class Network:
             self._begin(request, delay + self._pause(), None)
 
     def _latency(self) -> float:
-        """Seconds, on the way there and back."""
+        """The latency in seconds."""
         mean = 2.0 if self._rng.random() < self.weather.slow else 0.005
         return self._rng.expovariate(1 / mean)
 
     def _pause(self) -> float:
-        """Seconds, from no time to longer than garbage collection waits."""
+        """A pause in seconds, from none to longer than garbage collection waits."""
         return self._rng.expovariate(1 / self._rng.choice((0.1, 3.0, 10.0, 60.0, 2 * HOUR)))
 
     def _begin(self, request: Request, delay: float, reply: asyncio.Future[Any] | None) -> None:
         task = asyncio.get_running_loop().create_task(self._carry(request, delay, reply))
         number = id(task)
-        self._under_way[number] = task
-        task.add_done_callback(lambda _: self._under_way.pop(number))
+        self._pending[number] = task
+        task.add_done_callback(lambda _: self._pending.pop(number))
 
     async def _carry(
         self, request: Request, delay: float, reply: asyncio.Future[Any] | None
@@ -225,11 +228,11 @@ class Network:
 
 
 class Process:
-    """A process, as far as the network knows of it.
+    """A process on the network.
 
     Attributes:
         name: of the process, in the trace.
-        crash: ends the process; called in the middle of a request.
+        on_crash: ends the process; called during a request.
     """
 
     def __init__(self, network: Network, name: str) -> None:
@@ -241,7 +244,7 @@ class Process:
         self.on_crash: Callable[[], None] = lambda: None
 
     async def ready(self) -> None:
-        """Wait while the process stands still; one that has ended waits for ever."""
+        """Wait while the process is paused; raise CancelledError if it has ended."""
         loop = asyncio.get_running_loop()
         while (left := self._paused_until - loop.time()) > 0:
             await asyncio.sleep(left)
@@ -249,12 +252,12 @@ class Process:
             raise asyncio.CancelledError
 
     def pause(self, seconds: float) -> None:
-        """Let the process stand still from now on."""
+        """Pause the process from now on."""
         now = asyncio.get_running_loop().time()
         self._paused_until = max(self._paused_until, now + seconds)
 
     def cut_off(self, seconds: float) -> None:
-        """Let no request of the process arrive from now on."""
+        """Lose all requests of the process from now on."""
         self._cut_off_until = asyncio.get_running_loop().time() + seconds
 
     def is_cut_off(self) -> bool:
@@ -266,9 +269,9 @@ class Process:
         await self.ready()
 
     def cut(self) -> None:
-        """Nothing that this process still does reaches the store."""
+        """Let no further request of this process reach the store."""
         self._dead = True
 
-    async def ask(self, name: str, *arguments: Any) -> Any:
-        """Send a request across the network, and wait for its reply."""
-        return await self._network.ask(self, name, arguments)
+    async def ask(self, name: str, *arguments: Any, **flags: Any) -> Any:
+        """Send a request over the network, and wait for its reply."""
+        return await self._network.ask(self, name, arguments, flags)

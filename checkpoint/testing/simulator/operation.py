@@ -1,4 +1,4 @@
-"""What replicas do to sessions, as far as the rules must know: states, edits, operations."""
+"""The data that the rules need about replicas: states, edits and operations."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from checkpoint.ids import SessionKey
-from checkpoint.memory import Memory
-from checkpoint.record import Header
-from checkpoint.retention import Retention
-from checkpoint.state import AgentState
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import RecordHeader
+from checkpoint._records.retention import Retention
+from checkpoint._state.agent_state import AgentState
+from checkpoint._state.memory import Memory
 
 if TYPE_CHECKING:
     from checkpoint.testing.simulator.history import History, Write
 
 
 class Simulated(AgentState, schema="simulated", version=1):
-    """The state of the sessions: each item of the memory tells which operation put it there."""
+    """The state of the sessions; each item of the memory names the operation that added it."""
 
     config: dict[str, str] = {}
     memory: Memory[str] = Memory()
@@ -28,7 +28,7 @@ class Simulated(AgentState, schema="simulated", version=1):
 
 
 class Content(NamedTuple):
-    """A state as the rules compare it: the memory, how many edits made it, and a text."""
+    """The content of a state that the rules compare: memory, number of edits, and a text."""
 
     items: tuple[str, ...] = ()
     edits: int = 0
@@ -44,14 +44,14 @@ class Content(NamedTuple):
         return f"{len(self.items)} items, {named(self.items)}, after {self.edits} edits, {text!r}"
 
     def new_state(self) -> Simulated:
-        """A state of this content."""
+        """A new state with this content."""
         cursors = {"edits": self.edits} if self.edits else {}
         config = {"text": self.text} if self.text else {}
         return Simulated(config=config, memory=Memory(self.items), cursors=cursors)
 
 
 class Seen(NamedTuple):
-    """What is loaded of a state: the end of its memory, and how long all of it is."""
+    """The loaded part of a state: the end of its memory, and its full length."""
 
     length: int
     tail: tuple[str, ...]
@@ -60,14 +60,14 @@ class Seen(NamedTuple):
 
     @classmethod
     def of(cls, state: Simulated, window: int | None = None) -> Seen:
-        """What must be loaded of a state restored with this window; it can be looked at."""
+        """The part of a state that must be loaded after a restore with this window."""
         length = len(state.memory)
         tail = state.memory[max(0, length - window) :] if window is not None else state.memory
         edits, text = state.cursors.get("edits", 0), state.config.get("text", "")
         return cls(length, tuple(tail), edits, text)
 
     def fits(self, content: Content | None) -> bool:
-        """Whether it is part of this content."""
+        """Whether this content contains it."""
         if content is None:
             return False
         end = content.items[len(content.items) - len(self.tail) :]
@@ -78,19 +78,19 @@ class Seen(NamedTuple):
 
 
 def named(items: Iterable[str]) -> str:
-    """Items for people: the names of the last ones."""
+    """Items for a message: the names of the last ones."""
     names = [item.partition(" ")[0] for item in items]
     return " ".join(names if len(names) <= 8 else [f"({len(names) - 8} more)", *names[-8:]])
 
 
 class Edit(NamedTuple):
-    """A change of a state, which is the same whenever it is made of the same state.
+    """A deterministic change of a state.
 
     Attributes:
-        kind: append, insert, replace, or trim (items at the front go).
+        kind: append, insert, replace, or trim (remove items at the front).
         items: the new items.
         place: where in the memory, from 0 to 1.
-        text: the new text; after a plus, what is to be added to it; empty to leave it alone.
+        text: the new text; with a leading plus, text to append; empty for no change.
     """
 
     kind: str
@@ -109,7 +109,7 @@ class Edit(NamedTuple):
             state.config["text"] = text
 
     def of(self, content: Content) -> Content:
-        """What it makes of a content."""
+        """The content after the edit."""
         items = list(content.items)
         self._change(items)
         return Content(tuple(items), content.edits + 1, self._text(content.text))
@@ -135,7 +135,7 @@ def draw_edit(rng: Random, name: str, most: int, texts: float) -> Edit:
 
     Args:
         most: how many new items, at most.
-        texts: probability that it changes the text too.
+        texts: probability that it also changes the text.
     """
     kind = rng.choices(("append", "insert", "replace", "trim"), (12, 1, 2, 3))[0]
     items = tuple(
@@ -156,7 +156,7 @@ _TEXTS = [
     "+ still more",
     *(f"text-{n} {_filler(Random(n), 4000)}" for n in range(3)),
 ]
-"""Few, so that what was there before is there again."""
+"""Few, so that earlier texts return."""
 
 
 @dataclass(eq=False)
@@ -166,19 +166,19 @@ class Operation:
     Attributes:
         number: of the operation in its run.
         replica: the name of the replica.
-        kind: what it does, such as ``run``.
+        kind: the name of its method, such as ``run``.
         key: the session.
-        began: how many revisions each session had had when it began.
-        expected: given the session's history and the header of a record, the contents that a write
-            of this operation may have there; None stands for a tombstone.
-        source: the session that a fork is made of.
-        result: what a turn returned, if it is stored.
-        rule: by which it removes revisions; or the one that it removes.
-        labels: those of each session when it began, and the revisions they name.
-        troubled: a request was lost or answered wrong on purpose, so it may fail.
-        rotten: it was given bytes that had flipped, so it may find that out.
-        last_step: the last request of it that changes something.
-        writes: those of its writes that happened.
+        began: how many revisions each session had ever had when the operation began.
+        expected: given the session's history and the header of a record, the contents that the
+            operation may write there; None stands for a tombstone.
+        source: the session that a fork copies.
+        result: the result of a turn, if it is stored.
+        rule: for removing revisions; or the revision it removes.
+        labels: the labels of each session when the operation began, with their revisions.
+        troubled: a fault hit one of its requests, so it may fail.
+        rotten: it read flipped bytes, so it may report damage.
+        last_step: its last request that writes.
+        writes: its writes that took effect.
     """
 
     number: int
@@ -186,7 +186,7 @@ class Operation:
     kind: str
     key: SessionKey
     began: Counter[SessionKey]
-    expected: Callable[[History, Header], list[Content | None]] = lambda history, header: []
+    expected: Callable[[History, RecordHeader], list[Content | None]] = lambda history, header: []
     source: SessionKey | None = None
     result: Any = None
     rule: Retention | int | None = None
@@ -201,4 +201,4 @@ class Operation:
 
 
 CURRENT: ContextVar[Operation | None] = ContextVar("operation", default=None)
-"""The operation that the running task is about."""
+"""The operation of the running task."""

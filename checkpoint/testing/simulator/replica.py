@@ -1,4 +1,4 @@
-"""A replica: a process that serves sessions, is killed at any time, and started again."""
+"""A replica: serves sessions in a process that may be killed at any time and is restarted."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from checkpoint._async.checkpointer import AsyncCheckpointer
-from checkpoint.cache import CACHE_BYTES, Cache
-from checkpoint.keywatch import KeyWatch
-from checkpoint.options import MAX_BYTES, Options
-from checkpoint.record import Writer
-from checkpoint.retention import Retention
-from checkpoint.schema import ModelSchema
+from checkpoint._limits import Limits
+from checkpoint._records.header import Writer
+from checkpoint._records.retention import Retention
+from checkpoint._runtime.cache import CACHE_BYTES, Cache
+from checkpoint._runtime.keywatch import KeyWatch
+from checkpoint._runtime.options import Options
+from checkpoint._state.schema import ModelSchema
 from checkpoint.store import AsyncStore
 from checkpoint.testing.simulator.network import Process
 from checkpoint.testing.simulator.operation import Simulated
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from checkpoint.testing.simulator.world import World
 
 NAMESPACE = "simulated"
-_BEGIN = 1_700_000_000  # seconds since 1970 at which all runs begin
+_BEGIN = 1_700_000_000  # start of all runs, in seconds since 1970
 
 
 class _Options(Options[Simulated]):
-    """Options whose writer is that of the simulation: a process id would change the trace."""
+    """Options with a simulated writer: a real process id would change the trace."""
 
     def writer(self) -> Writer:
         name, _, process = self.replica.partition("/")
@@ -47,14 +48,14 @@ def checkpointer(
     cache_bytes: int,
     retention: Retention | None = None,
 ) -> AsyncCheckpointer[Simulated]:
-    """A checkpointer as ``open_async`` makes it, with a clock of its own."""
+    """A checkpointer like that of ``open_async``, with the given clock."""
     schema = ModelSchema(Simulated)
     options = _Options(
         store="simulated",
         schema=schema,
         namespace=NAMESPACE,
         replica=name,
-        max_bytes=MAX_BYTES,
+        limits=Limits(),
         adapter=None,
         watch=KeyWatch(),
         cache=Cache(cache_bytes, schema.memories),
@@ -65,13 +66,13 @@ def checkpointer(
 
 
 class Replica:
-    """One replica through all its processes.
+    """A replica and its successive processes.
 
     Attributes:
         name: of the replica.
         process: how many processes it has had.
-        checkpointer: that of its process.
-        lives: states that its process keeps over several turns.
+        checkpointer: of the current process.
+        lives: states that the current process keeps over several turns.
     """
 
     def __init__(self, world: World, name: str, workers: int) -> None:
@@ -86,7 +87,7 @@ class Replica:
         self.set_clock()
 
     async def serve(self) -> None:
-        """Work, in one process after the other, until there is nothing more to do."""
+        """Work, in one process after the other, until all operations are done."""
         while self._world.operations_left > 0:
             self.process += 1
             process, store = self._world.connect(f"{self.name}/{self.process}")
@@ -107,7 +108,7 @@ class Replica:
         return clock(self._world.now, self._offset)()
 
     def set_clock(self) -> None:
-        """Set the clock, wrong by no more than the weather allows."""
+        """Set the clock, with an error that the weather allows."""
         skew = self._world.weather.skew
         self._offset = self._world.rng.uniform(-skew, skew)
 

@@ -1,9 +1,9 @@
-"""What is done to whole sessions: made, overwritten, forked, rolled back, deleted, labelled."""
+"""Operations on whole sessions: create, overwrite, fork, rollback, delete, label, list."""
 
 from __future__ import annotations
 
+from checkpoint._records.header import RecordHeader
 from checkpoint.errors import Conflict
-from checkpoint.record import Header
 from checkpoint.testing.simulator.acting import Acting
 from checkpoint.testing.simulator.history import History, broken
 from checkpoint.testing.simulator.operation import Content, Operation
@@ -11,12 +11,12 @@ from checkpoint.testing.simulator.states import LABELS
 
 
 class Sessions(Acting):
-    """Operations on sessions."""
+    """Operations on whole sessions."""
 
     async def create(self, op: Operation) -> None:
         content = self._edit(op, 30).of(Content())
 
-        def expected(history: History, header: Header) -> list[Content | None]:
+        def expected(history: History, header: RecordHeader) -> list[Content | None]:
             return [] if history.alive else [content]
 
         op.expected = expected
@@ -40,7 +40,7 @@ class Sessions(Acting):
             self._some_revision(self._ledger.of(source)) if self._rng.random() < 0.5 else None
         )
 
-        def expected(history: History, header: Header) -> list[Content | None]:
+        def expected(history: History, header: RecordHeader) -> list[Content | None]:
             session_id, number = header.source or ("", 0)
             write = self._ledger.of(source).at(number)
             right = session_id == source.session_id and number == (revision or number)
@@ -58,7 +58,7 @@ class Sessions(Acting):
     async def rollback(self, op: Operation) -> None:
         revision = self._some_revision(self._ledger.of(op.key))
 
-        def expected(history: History, header: Header) -> list[Content | None]:
+        def expected(history: History, header: RecordHeader) -> list[Content | None]:
             write = history.at(revision)
             return [write.content] if write and history.alive else []
 
@@ -67,7 +67,7 @@ class Sessions(Acting):
             snapshot = await self._cp.rollback(op.key.session_id, revision)
         except Conflict:
             if len(self._ledger.of(op.key).writes) == op.began[op.key]:
-                broken("false conflict", f"nobody else wrote during {op}")
+                broken("false conflict", f"there was no other write during {op}")
             raise
         self._ledger.check_saved(op, snapshot, None)
 
@@ -76,7 +76,7 @@ class Sessions(Acting):
         deleted = await self._cp.delete(op.key.session_id)
         absent = self._ledger.of(op.key).was_absent(op.began[op.key])
         if deleted != bool(op.writes) or not (deleted or absent):
-            broken("lost", f"{op} was told {deleted}")
+            broken("lost", f"{op} returned {deleted}")
 
     async def label(self, op: Operation) -> None:
         label = self._rng.choice(LABELS)
@@ -90,15 +90,15 @@ class Sessions(Acting):
     async def history(self, op: Operation) -> None:
         listed = await self._cp.history(op.key.session_id)
         if op.rotten:
-            return  # headers are listed without their bodies, and cannot be verified
+            return  # a listing cannot verify headers, which come without their bodies
         for snapshot in listed:
             self._ledger.check_saved(op, snapshot, None)
         began = op.began[op.key]
-        there = [snapshot.revision for snapshot in listed]
+        found = [snapshot.revision for snapshot in listed]
         kept = {write.header.revision for write in self._ledger.of(op.key).kept()}
-        missing = sorted(kept - {*there, *range(began + 1, max(kept, default=0) + 1)})
-        if missing or there != sorted(there, reverse=True):
-            broken("wrong history", f"{op} was given {there}, without {missing}")
+        missing = sorted(kept - {*found, *range(began + 1, max(kept, default=0) + 1)})
+        if missing or found != sorted(found, reverse=True):
+            broken("wrong history", f"{op} got {found}, without {missing}")
 
     async def sessions(self, op: Operation) -> None:
         listed = {info.session_id: info.revision async for info in self._cp.sessions()}
@@ -110,4 +110,4 @@ class Sessions(Acting):
                 newest = [write.header.revision for write in history.since(began) if write.content]
                 right = revision in newest
             if not right:
-                broken("stale read", f"{op} was given revision {revision} of {history.key}")
+                broken("stale read", f"{op} got revision {revision} of {history.key}")

@@ -1,13 +1,13 @@
-"""States that are restored, kept over several turns, copied, and saved when others did before."""
+"""Operations on states: restore them, keep them over several turns, copy and save them."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
 
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import RecordHeader
 from checkpoint.errors import CheckpointError, Conflict
-from checkpoint.ids import SessionKey
-from checkpoint.record import Header
 from checkpoint.testing.simulator.acting import Acting, on_newest
 from checkpoint.testing.simulator.history import History, broken
 from checkpoint.testing.simulator.operation import Content, Operation, Seen, Simulated
@@ -20,10 +20,11 @@ class Live:
     """A state that a process keeps and saves again and again.
 
     Attributes:
-        content: what it holds now.
-        attempts: what was sent of it and may have been written, or may be yet.
-        origins: ids of the writes that it came from or became.
-        branch: some save of it was allowed to go on any head.
+        content: its current content.
+        attempts: contents that were sent and may have been, or may yet be, written.
+        operations: its saves.
+        origin: the id of the write it was restored from.
+        branch: whether a save of it was allowed on any head.
     """
 
     key: SessionKey
@@ -35,17 +36,17 @@ class Live:
     branch: bool = False
 
     def is_newest(self, history: History) -> bool:
-        """Whether the newest revision is one that this state came from, or became."""
+        """Whether this state was restored from the newest revision, or saved as it."""
         own = {write.header.write_id for op in self.operations for write in op.writes}
         head = history.head
         return head is not None and head.header.write_id in own | {self.origin}
 
     def is_new(self) -> bool:
-        """Whether it came from no revision, and has not become one yet."""
+        """Whether it was neither restored from a revision nor saved yet."""
         return self.origin is None and not any(op.writes for op in self.operations)
 
-    def expected(self, history: History, _: Header) -> list[Content | None]:
-        """What a write of this state may hold, if it may be made now."""
+    def expected(self, history: History, _: RecordHeader) -> list[Content | None]:
+        """The contents that a write of this state may have now."""
         fits = self.is_newest(history) or (self.is_new() and not history.alive)
         return [*self.attempts] if self.branch or fits else []
 
@@ -66,7 +67,7 @@ class States(Acting):
             asked = restored.revision
             self._ledger.check_read(op, restored.snapshot, Seen.of(restored.state), asked)
             if asked not in self._world.labelled(op.key, label):
-                broken("wrong state", f"{op} was given revision {asked} for label {label}")
+                broken("wrong state", f"{op} got revision {asked} for label {label}")
 
     async def live_begin(self, op: Operation) -> None:
         if self._rng.random() < 0.1:
@@ -79,7 +80,7 @@ class States(Acting):
         restored = await self._restored(op, revision)
         origin = bytes.fromhex(restored.snapshot.write_id)
         write = self._ledger.find(origin)
-        assert write is not None  # it was checked
+        assert write is not None  # check_read found it
         assert write.content is not None
         self._replica.lives.append(Live(op.key, restored.state, write.content, origin=origin))
 
@@ -95,7 +96,7 @@ class States(Acting):
         branch = self._rng.random() < 0.1
         live.branch = live.branch or branch
         live.operations.append(op)
-        # What an earlier one has left unclear may be so still, if nothing remembers that revision.
+        # An earlier save may still be unclear, if the session has forgotten its revision.
         op.troubled = any(earlier.troubled for earlier in live.operations)
         live.attempts.append(live.content)
         op.expected = live.expected
@@ -104,7 +105,7 @@ class States(Acting):
         except Conflict as exc:
             self._note(op, f"conflict: {exc}")
             if any(write.content == live.content for write in op.writes):
-                broken("false conflict", f"{op} was written")
+                broken("false conflict", f"{op} took effect")
             if live.is_newest(self._ledger.of(op.key)):
                 broken("false conflict", f"{op} came from the newest revision")
             if live.is_new() and len(live.operations) == 1:
@@ -123,11 +124,11 @@ class States(Acting):
     async def save_copy(self, op: Operation) -> None:
         restored = await self._restored(op)
         await self._think(op)
-        await restored.state.memory.load()  # what is not loaded is not copied
+        await restored.state.memory.load()  # a copy needs all items
         edit, copy = self._edit(op), restored.state.model_copy(deep=True)
         op.expected = on_newest(edit)
         write = self._ledger.of(op.key).at(restored.revision)
-        assert write is not None  # it was checked
+        assert write is not None  # check_read found it
         content = edit.of(write.content or Content())
         edit.make(copy)
         try:

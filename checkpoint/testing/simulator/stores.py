@@ -1,4 +1,4 @@
-"""A store that all replicas reach across the network: each call of a method is one request."""
+"""The store that replicas share: each method call is one request over the network."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from inspect import iscoroutinefunction
 from random import Random
 from typing import Any, TypeVar, cast
 
-from checkpoint.ids import SessionKey
-from checkpoint.record import Record
+from checkpoint._ids import SessionKey
 from checkpoint.store import (
     AsyncStore,
     Attachment,
@@ -17,6 +16,7 @@ from checkpoint.store import (
     Page,
     PageInfo,
     Pruning,
+    Record,
     Segment,
     Store,
 )
@@ -30,19 +30,23 @@ T = TypeVar("T")
 
 
 class Link:
-    """The store as one process reaches it: an ``AsyncStore``."""
+    """An ``AsyncStore`` whose calls cross the network."""
+
+    rewrites = True
 
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    async def _ask(self, method: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
-        answer: T = await self._process.ask(method.__name__, *arguments)
+    async def _ask(
+        self, method: Callable[..., Coroutine[Any, Any, T]], *arguments: Any, **flags: Any
+    ) -> T:
+        answer: T = await self._process.ask(method.__name__, *arguments, **flags)
         return answer
 
     async def read(
-        self, key: SessionKey, revision: int | None = None, since: int = 0
+        self, key: SessionKey, revision: int | None = None, *, since: int = 0
     ) -> Segment | None:
-        return await self._ask(self.read, key, revision, since)
+        return await self._ask(self.read, key, revision, since=since)
 
     async def commit(self, key: SessionKey, commit: Commit) -> bool:
         return await self._ask(self.commit, key, commit)
@@ -50,15 +54,15 @@ class Link:
     async def prune(self, key: SessionKey, pruning: Pruning) -> bool:
         return await self._ask(self.prune, key, pruning)
 
-    async def heads(
-        self, key: SessionKey, before: int | None, limit: int, bases: bool = False
+    async def headers(
+        self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        return await self._ask(self.heads, key, before, limit, bases)
+        return await self._ask(self.headers, key, before, limit, bases=bases)
 
     async def sessions(
-        self, namespace: str, prefix: str, after: str | None, limit: int, deleted: bool = False
+        self, namespace: str, prefix: str, after: str | None, limit: int, *, deleted: bool = False
     ) -> list[tuple[str, Head]]:
-        return await self._ask(self.sessions, namespace, prefix, after, limit, deleted)
+        return await self._ask(self.sessions, namespace, prefix, after, limit, deleted=deleted)
 
     async def put_pages(self, key: SessionKey, pages: Sequence[Page]) -> None:
         return await self._ask(self.put_pages, key, pages)
@@ -82,7 +86,7 @@ class Link:
         return await self._ask(self.attachments, key)
 
     async def close(self) -> None:
-        """Leave the store open: it is that of all replicas."""
+        """Do nothing: all replicas share the store."""
 
 
 class SharedStore:
@@ -90,7 +94,7 @@ class SharedStore:
 
     Args:
         store: the store.
-        rng: decides which byte flips.
+        rng: decides which byte to flip.
     """
 
     steps = ("put_pages", "commit", "prune", "drop_pages", "attach", "detach")
@@ -107,15 +111,16 @@ class SharedStore:
 
     async def carry_out(self, request: Request, note: Callable[[str], None]) -> Any:
         name, arguments, by = request.name, request.arguments, request.operation
-        answer = await getattr(self._store, name)(*arguments)
+        answer = await getattr(self._store, name)(*arguments, **request.flags)
+        arguments = (*arguments, *request.flags.values())
         note(described(name, arguments, answer))
-        await self._tell(name, arguments, answer, by)
+        await self._record(name, arguments, answer, by)
         return self._rot.seen(name, arguments, answer, by)
 
-    async def _tell(
+    async def _record(
         self, name: str, arguments: tuple[Any, ...], answer: Any, by: Operation | None
     ) -> None:
-        """Let the ledger know of a request that took effect."""
+        """Record a request that took effect in the ledger."""
         key: Any = arguments[0]
         what: Any = arguments[-1]
         if name == "commit" and answer:
@@ -146,7 +151,7 @@ class SharedStore:
 
 
 class _Immediate:
-    """A blocking store, called in the loop: each call is done in one step."""
+    """A blocking store called in the loop, so that each call is one step."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -154,14 +159,14 @@ class _Immediate:
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         method = getattr(self._store, name)
 
-        async def call(*arguments: Any) -> Any:
-            return method(*arguments)
+        async def call(*arguments: Any, **flags: Any) -> Any:
+            return method(*arguments, **flags)
 
         return call
 
 
 def _as_async(store: Store | AsyncStore) -> AsyncStore:
-    """The store, to be awaited; a blocking one blocks the loop, and not a thread."""
+    """The store as an ``AsyncStore``; a blocking one blocks the loop, not a thread."""
     if iscoroutinefunction(store.commit):
         return cast("AsyncStore", store)
     return cast("AsyncStore", _Immediate(cast("Store", store)))

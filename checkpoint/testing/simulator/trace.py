@@ -1,4 +1,4 @@
-"""What happened in a run, line by line, and a digest by which two runs are compared."""
+"""The trace of a run, with a digest for comparing runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from checkpoint.store import Attachment, Commit, Pruning, Segment
 
 
 class Trace:
-    """Lines with the time of each.
+    """Timestamped lines.
 
     Args:
         now: seconds since the run began.
@@ -21,16 +21,16 @@ class Trace:
         self._now = now
 
     def add(self, who: str, what: str) -> None:
-        """Note that something happened."""
+        """Add a line."""
         self.lines.append(f"{self._now():12.3f}  {who:<12} {what}")
 
     def digest(self) -> str:
-        """The same for two runs in which the same happened at the same times."""
+        """A digest of all lines, equal for identical runs."""
         return blake2b("\n".join(self.lines).encode(), digest_size=16).hexdigest()
 
 
 def described(name: str, arguments: tuple[Any, ...], answer: Any) -> str:
-    """A request and its answer for people, in one line."""
+    """Describe a request and its answer in one line."""
     match name, *arguments:
         case "commit", key, Commit() as commit:
             parent = commit.parent.hex()[:6] if commit.parent else "nothing"

@@ -1,9 +1,9 @@
-"""Turns: as functions and in ``async with``, delivered once or again, to any replica."""
+"""Operations that are turns: functions and ``async with`` blocks, delivered once or repeatedly."""
 
 from __future__ import annotations
 
+from checkpoint._runtime.snapshot import Snapshot
 from checkpoint.errors import Conflict
-from checkpoint.snapshot import Snapshot
 from checkpoint.testing.simulator.acting import Acting, on_newest
 from checkpoint.testing.simulator.history import broken
 from checkpoint.testing.simulator.operation import Content, Operation, Seen, Simulated
@@ -30,13 +30,13 @@ class Turns(Acting):
         result = await self._cp.run(session_id, turn, turn_id=turn_id, window=window)
         if result == op.number:
             if not op.writes:
-                broken("lost", f"{op} was told that it is saved")
+                broken("lost", f"{op} returned, but was not saved")
         elif not any(
             write.operation and write.operation.result == result
             for write in history.writes
             if turn_id and write.header.turn_id == turn_id
         ):
-            broken("wrong result", f"{op} was told {result} for turn {turn_id}")
+            broken("wrong result", f"{op} got {result} for turn {turn_id}")
 
     async def turn(self, op: Operation) -> None:
         turn_id, edit = self._world.turn_id(op.key), self._edit(op)
@@ -78,7 +78,7 @@ class Turns(Acting):
             is_old = any(seen.fits(write.content) for write in history.writes)
             is_new = seen.fits(Content())
             rule = "false absence" if is_new else "stale read" if is_old else "wrong state"
-            broken(rule, f"{op} was given {seen}")
+            broken(rule, f"{op} got {seen}")
 
     def _check_replayed(
         self, op: Operation, turn_id: str | None, snapshot: Snapshot | None, seen: Seen
@@ -88,7 +88,7 @@ class Turns(Acting):
         found = [w.header.revision for w in history.writes if w.header.turn_id == turn_id]
         if snapshot.turn_id == turn_id:
             self._ledger.check_read(op, snapshot, seen, asked=snapshot.revision)
-        elif history.removed & {*found}:  # it is known to be done, and what it left is gone
+        elif history.removed & {*found}:  # the turn is known, but its revision was removed
             self._ledger.check_read(op, snapshot, seen)
         else:
-            broken("wrong result", f"{op} was given {snapshot} for turn {turn_id}")
+            broken("wrong result", f"{op} got {snapshot} for turn {turn_id}")

@@ -1,19 +1,19 @@
-"""Upkeep beside the turns: revisions and pages are removed, and what is stored is verified."""
+"""Maintenance operations: prune, sweep, delete revisions, verify."""
 
 from __future__ import annotations
 
 import datetime as dt
 
-from checkpoint.ids import SessionKey
-from checkpoint.record import Header
-from checkpoint.retention import Pruned, Retention
+from checkpoint._ids import SessionKey
+from checkpoint._records.header import RecordHeader
+from checkpoint._records.retention import Pruned, Retention
 from checkpoint.testing.simulator.acting import Acting
 from checkpoint.testing.simulator.history import History, broken
 from checkpoint.testing.simulator.operation import Content, Operation
 
 
 class Upkeep(Acting):
-    """Operations of those who run a store."""
+    """Maintenance operations."""
 
     async def prune(self, op: Operation) -> None:
         rule = self._rule()
@@ -36,12 +36,12 @@ class Upkeep(Acting):
         pruned = await self._cp.delete_revision(op.key.session_id, revision)
         self._check_pruned(op, pruned)
         if revision not in self._ledger.of(op.key).removed:
-            broken("lost", f"{op} was told that revision {revision} is removed")
+            broken("lost", f"{op} returned, but revision {revision} is not removed")
 
     async def verify(self, op: Operation) -> None:
         problems = await self._cp.verify(op.key.session_id)
         if problems and not op.rotten:
-            broken("unreadable", f"{op} was told of {problems}")
+            broken("unreadable", f"{op} reported {problems}")
 
     def _check_pruned(self, op: Operation, pruned: Pruned) -> None:
         if pruned.problem is not None:
@@ -50,7 +50,7 @@ class Upkeep(Acting):
         for first, last in pruned.removed:
             left = [n for n in range(first, last + 1) if n not in history.removed]
             if left and not (pruned.deleted and history.writes[last].content is None):
-                broken("wrong result", f"{op} was told that {left} of {history.key} are removed")
+                broken("wrong result", f"{op} reported {left} of {history.key} as removed")
 
     def _grace(self) -> dt.timedelta:
         return dt.timedelta(seconds=self._rng.choice((0, 0, 0, 300, 3600)))
@@ -69,6 +69,6 @@ class Upkeep(Acting):
                 )
 
 
-def _expired(history: History, _: Header) -> list[Content | None]:
-    """All that upkeep may write is a tombstone."""
+def _expired(history: History, _: RecordHeader) -> list[Content | None]:
+    """Maintenance may only write a tombstone."""
     return [None]

@@ -1,4 +1,4 @@
-"""How bad a run is: what can go wrong in it, and how often."""
+"""The weather of a run: which faults happen, and how often."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ HOUR = 3600.0
 
 
 class Weather(NamedTuple):
-    """Probabilities that a request meets a fault, unless said otherwise.
+    """Probabilities that a request meets a fault, unless stated otherwise.
 
-    Each run has some faults often, some seldom and some not at all: where all kinds mix evenly,
-    what takes several of one kind in a row is never seen.
+    Each run has some faults often, some seldom and some never: with an even mix, several faults of
+    one kind in a row would be too rare.
 
-    The process ends or stands still more often between the steps of a write.
+    Crashes and pauses are more frequent between the steps of a write.
 
     Attributes:
         lost: it never arrives.
-        unanswered: it is done, and the reply is lost.
-        late: its sender gives up before it arrives, and it is done then.
-        repeated: it arrives once more, later.
+        unanswered: it is done, but the reply is lost.
+        late: it is done after its sender has given up.
+        repeated: it arrives again later.
         slow: it takes seconds, not milliseconds.
-        outage: it is lost, and all others of its process for up to minutes.
-        crash: the process ends with it, before or after it is done.
-        pause: the process stands still before it is sent or after it is answered, up to hours.
-        cancelled: probability that an operation is given up by its caller in the middle.
-        rot: probability that an operation is preceded by a byte that flips in the store.
-        skew: seconds by which clocks are off, at most.
-        leap: probability that an operation is preceded by a clock that is set.
+        outage: it is lost, with all others of its process for up to minutes.
+        crash: the process ends before or after it is done.
+        pause: the process is paused before it is sent or after it is answered, for up to hours.
+        cancelled: probability that the caller cancels an operation.
+        rot: probability that a stored byte flips before an operation.
+        skew: maximum error of clocks, in seconds.
+        leap: probability that a clock is set before an operation.
         idle: probability that hours pass between two operations.
     """
 
@@ -48,11 +48,11 @@ class Weather(NamedTuple):
 
 
 CALM = Weather()
-"""Nothing goes wrong."""
+"""No faults."""
 
 
 def draw(rng: Random) -> Weather:
-    """The weather of a run."""
+    """Draw the weather of a run."""
 
     def chance(seldom: float, often: float) -> float:
         return rng.choice((0.0, seldom, seldom, often))

@@ -1,4 +1,4 @@
-"""What replicas do all day: one operation of any kind after the other."""
+"""The workers of a replica, which run one random operation after the other."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ WEIGHTS = {
     "verify": 2,
     "sessions": 1,
 }
-"""How often each kind of operation is done. Each run does some of them more than others."""
+"""The relative frequency of each kind of operation. Each run varies these weights."""
 
 
 class Worker(Turns, States, Sessions, Upkeep):
-    """One of the tasks of a process."""
+    """A task of a process."""
 
     async def work(self) -> None:
-        """Do operations until all are done, or the process ends."""
+        """Run operations until all are done or the process ends."""
         try:
             while self._world.operations_left > 0:
                 await asyncio.sleep(self._world.pause())
@@ -59,7 +59,7 @@ class Worker(Turns, States, Sessions, Upkeep):
             async with asyncio.timeout(patience):
                 await getattr(self, op.kind)(op)
         except TimeoutError:
-            self._note(op, "was given up")
+            self._note(op, "was cancelled")
         except CheckpointError as exc:
             self._note(op, f"failed: {exc!r}")
             self._ledger.check_refused(op, exc)

@@ -10,10 +10,10 @@ from random import Random
 from traceback import format_exception
 from typing import Protocol
 
-from checkpoint.cache import CACHE_BYTES
-from checkpoint.ids import SessionKey
-from checkpoint.inmemory import InMemoryStore
-from checkpoint.retention import Retention
+from checkpoint._ids import SessionKey
+from checkpoint._records.retention import Retention
+from checkpoint._runtime.cache import CACHE_BYTES
+from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint.store import AsyncStore, Store
 from checkpoint.testing.simulator import loop as virtual
 from checkpoint.testing.simulator.history import Violation
@@ -28,23 +28,22 @@ from checkpoint.testing.simulator.workers import WEIGHTS
 
 _NAMES = "abcd"
 _UPKEEP = ("prune", "delete_revision", "delete")
-# What is done to a session of which an operation stands still between two steps.
+# Operations on a session while another operation on it is interrupted between two steps.
 _UNEXPECTED = ("prune", "prune", "delete_revision", "delete_revision", "fork", "delete")
 _UNEXPECTED_BY_UPKEEP = ("overwrite", "overwrite", "run", "create", "label", "delete", "prune")
 _OLD = 72 * HOUR
-"""Seconds after which nothing is under way any more, and garbage is to go."""
+"""Seconds after which no operation is pending, and all garbage must be collected."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
-        seed: the run's.
-        violation: the rule that was broken, or another error that nobody expected; None if all
-            went well.
-        trace: what happened.
-        requests: how many the store was sent.
+        seed: of the run.
+        violation: the broken rule, or another unexpected error; None if the run succeeded.
+        trace: the events of the run.
+        requests: how many were sent to the store.
         revisions: how many were written.
         operations: how many of each kind were begun.
     """
@@ -64,13 +63,13 @@ def simulate(
     operations: int = 150,
     weather: Weather | None = None,
 ) -> Report:
-    """Run replicas against a store, with all that follows from the seed.
+    """Run replicas against a store. The seed determines the whole run.
 
     Args:
         seed: decides everything.
         store: makes the store. It may not use threads, sockets or the clock of the host.
         operations: how many calls the replicas make together.
-        weather: what goes wrong; drawn by the seed if None.
+        weather: the faults; drawn from the seed if None.
 
     Example:
         >>> simulate(1, operations=10).violation is None
@@ -80,25 +79,25 @@ def simulate(
 
 
 class Shared(Served, Protocol):
-    """What the processes of all replicas share, and keep sessions in.
+    """The storage that the processes of all replicas share.
 
     Attributes:
-        ledger: to be told of all that takes effect, in order.
+        ledger: records all requests that take effect, in order.
     """
 
     ledger: Ledger
 
     def reach(self, process: Process | None) -> AsyncStore:
-        """The store of a new process; of None, for which nothing is between."""
+        """The store of a new process; for None, one without a network."""
 
     def flip(self, key: SessionKey) -> str | None:
-        """Let a byte flip in what is stored of a session; in what."""
+        """Flip a byte in a stored part of a session; return which part, for the trace."""
 
     def heal(self) -> None:
-        """Give all bytes back as they were written."""
+        """Undo all flips."""
 
     def check_end(self) -> None:
-        """Hold that nothing is left that nobody needs."""
+        """Check that no garbage is left."""
 
 
 Clock = Callable[[], int]
@@ -111,7 +110,7 @@ def run(
     operations: int,
     weather: Weather | None,
 ) -> Report:
-    """A run on what ``shared`` makes of its chances and its time; else as :func:`simulate`."""
+    """:func:`simulate` on the storage that ``shared`` makes of a random generator and a clock."""
 
     async def main(loop: virtual.VirtualLoop) -> Report:
         return await World(seed, loop, shared, operations, weather).run()
@@ -120,13 +119,13 @@ def run(
 
 
 class World:
-    """All that the parts of a run share.
+    """The shared state of a run.
 
     Attributes:
-        rng: decides what replicas do, and what happens to them.
+        rng: decides the operations of replicas and their faults.
         operations_left: how many more to begin.
         texts: probability that an edit changes the text of a state.
-        retention: the rule by which sessions are pruned as they are saved.
+        retention: the rule for pruning sessions when they are saved.
     """
 
     def __init__(
@@ -168,7 +167,7 @@ class World:
         ]
 
     async def run(self) -> Report:
-        """Let replicas work until all is done; then check all that is stored."""
+        """Let replicas work until all operations are done; then check the store."""
         loop = asyncio.get_running_loop()
         self.trace.add("world", f"seed {self._seed}: {self.weather}")
         names = _NAMES[: self.rng.randint(2, 4)]
@@ -178,7 +177,7 @@ class World:
         if work.done() and not self._failure.done():
             try:
                 work.result()
-            except Exception as exc:  # noqa: BLE001  # told in the report, whatever it is
+            except Exception as exc:  # noqa: BLE001  # the report contains any error
                 self.failed(exc)
         failure = self._failure.exception() if self._failure.done() else None
         if failure is not None:
@@ -194,12 +193,12 @@ class World:
         )
 
     async def _check_the_end(self) -> None:
-        """Check all that is stored; then, when all is old, that no garbage stays."""
+        """Check all stored revisions; then, when all are old, that no garbage is left."""
         await self.ledger.check_all()
         await asyncio.sleep(_OLD)
         process, store = self.connect("janitor/1")
         janitor = checkpointer(store, clock(self.now), process.name, CACHE_BYTES)
-        for _ in range(3):  # what a fork lets go is for the next round
+        for _ in range(3):  # pages released by a fork are collected in the next round
             async for pruned in janitor.sweep():
                 if pruned.problem is not None:
                     raise pruned.problem
@@ -228,7 +227,7 @@ class World:
     # --- chance ----------------------------------------------------------------------------------
 
     def begin(self, replica: str) -> Operation:
-        """The next operation: of any kind, on any session."""
+        """Draw the next operation: any kind, on any session."""
         (kind,) = self.rng.choices([*self._weights], [*self._weights.values()])
         key = self._some_session(kind, replica)
         if self._interrupted and self.rng.random() < 0.8:
@@ -249,11 +248,11 @@ class World:
         return op
 
     def interrupted(self, op: Operation) -> None:
-        """An operation stands still: the moment to do to its session what it does not expect."""
+        """An operation was interrupted: soon begin an interfering one on the same session."""
         self._interrupted.append(op)
 
     def _some_session(self, kind: str, replica: str) -> SessionKey:
-        """Some sessions are busy, and some are most often on one replica; upkeep comes to all."""
+        """Draw a session: some are busy, some stay on one replica; maintenance visits all."""
         if kind in ("prune", "fork", "delete", "delete_revision"):
             return self.rng.choice(self._keys)
         if self.rng.random() < self._sticky:
@@ -261,7 +260,7 @@ class World:
         return self._keys[int(len(self._keys) * self.rng.random() ** 2)]
 
     def _rot(self) -> None:
-        """Flip a byte somewhere, or give all back."""
+        """Flip a byte somewhere, or undo all flips."""
         key = self.rng.choice(self._keys)
         if self.rng.random() < 0.5:
             self._shared.heal()
@@ -269,7 +268,7 @@ class World:
             self.trace.add("world", f"a byte flips in {part} of {key}")
 
     def other_session(self, key: SessionKey) -> SessionKey:
-        """Another session, or one that there never was."""
+        """Draw another session, perhaps one that never existed."""
         others = [other for other in self._keys if other != key]
         gone = [other for other in others if not self.ledger.of(other).alive]
         if gone and self.rng.random() < 0.5:
@@ -280,7 +279,7 @@ class World:
         return self.rng.choice(others)
 
     def turn_id(self, key: SessionKey) -> str | None:
-        """None, a new turn's, or that of a turn that was delivered before."""
+        """Draw None, the id of a new turn, or that of an earlier turn."""
         if self.rng.random() < 0.5:
             return None
         turns = self._turns.setdefault(key, [])
@@ -290,11 +289,11 @@ class World:
         return turns[-1]
 
     def labelled(self, key: SessionKey, label: str) -> set[int]:
-        """The revisions that this label was ever given to."""
+        """All revisions that this label ever named."""
         return self._labelled.setdefault((key, label), set())
 
     def pause(self) -> float:
-        """Seconds between two operations."""
+        """Draw the seconds until the next operation."""
         if self.rng.random() < self.weather.idle:
             return self.rng.expovariate(1 / (2 * HOUR))
         return self.rng.expovariate(1 / self.rng.choice((0.01, 0.1, 3.0)))

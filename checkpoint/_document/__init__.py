@@ -1,0 +1,1 @@
+"""Documents: states as plain data, encoded, compared and patched."""

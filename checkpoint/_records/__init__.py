@@ -1,0 +1,1 @@
+"""Records: the stored form of a session, as bytes."""

@@ -1,0 +1,1 @@
+"""The runtime in one process: cache, lineages, options, retries and logging."""

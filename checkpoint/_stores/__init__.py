@@ -1,0 +1,1 @@
+"""The store registry, the in-memory store, and threads for blocking stores."""
