@@ -43,16 +43,7 @@ from harness import (
     write,
 )
 from restores import byte_targets, count_bytes, restore_targets, time_restores, touch
-from sessions import (
-    SEED,
-    WINDOW,
-    BareDriver,
-    Pair,
-    build,
-    copied,
-    opened,
-    pairs,
-)
+from sessions import SEED, WINDOW, BareDriver, Pair, build, copied, opened, pairs
 
 FLAT = 1.3  # how much the longest session may cost over the shortest
 OVER_BARE = 3.0  # and over the bare driver

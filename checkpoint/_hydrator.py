@@ -10,19 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from checkpoint._document.codec import (
-    DecodeError,
-    MissingTimeZone,
-    decode,
-    encode,
-)
-from checkpoint._document.items import (
-    ItemList,
-    NewItems,
-    Pages,
-    list_at,
-    value_at,
-)
+from checkpoint._document.codec import DecodeError, MissingTimeZone, decode, encode
+from checkpoint._document.items import ItemList, NewItems, Pages, list_at, value_at
 from checkpoint._document.pages import PageRef
 from checkpoint._ids import SessionKey
 from checkpoint._records.baseline import Baseline

@@ -13,12 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from checkpoint._document.codec import DecodeError, decode, encode
 from checkpoint._document.diff import Patch, applied, diff_encoded
-from checkpoint._document.encoded import (
-    has_nodes,
-    node_number,
-    split_array,
-    split_map,
-)
+from checkpoint._document.encoded import has_nodes, node_number, split_array, split_map
 from checkpoint._document.items import (
     ItemList,
     NewItems,
@@ -43,12 +38,7 @@ from checkpoint._state.known import KnownItems
 from checkpoint._state.lazy import Undecodable
 from checkpoint._state.page_loader import PageLoader
 from checkpoint._state.schema import Path, Schema
-from checkpoint.errors import (
-    CheckpointError,
-    InvalidState,
-    NotSerializable,
-    StateTooLarge,
-)
+from checkpoint.errors import CheckpointError, InvalidState, NotSerializable, StateTooLarge
 from checkpoint.store import Record
 
 S = TypeVar("S")

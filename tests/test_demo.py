@@ -14,13 +14,7 @@ from pathlib import Path
 import pytest
 
 import checkpoint
-from checkpoint._cli.demo import (
-    MESSAGES,
-    Delivery,
-    facts,
-    faults,
-    turn_id,
-)
+from checkpoint._cli.demo import MESSAGES, Delivery, facts, faults, turn_id
 
 TURNS = [turn_id(number) for number in MESSAGES]
 FACTS = facts(MESSAGES.values())

@@ -44,10 +44,6 @@ REPLACEMENTS = [
     (r"\b(get|put|delete|bytes)_async\b", r"\1"),
     (r"import (\w+, )?Awaitable, ", r"import \1"),
     ("safe to share between tasks", "safe to share between threads"),
-    (
-        "The asynchronous face, written by hand; the blocking one is generated from it.",
-        "The blocking face, generated from the asynchronous one.",
-    ),
 ]
 
 # What must not be left, in names and in text. In the code of a twin, and of its examples, a name

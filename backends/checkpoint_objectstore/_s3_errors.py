@@ -8,12 +8,7 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from checkpoint.errors import (
-    CheckpointError,
-    InvalidOption,
-    StoreDenied,
-    StoreUnavailable,
-)
+from checkpoint.errors import CheckpointError, InvalidOption, StoreDenied, StoreUnavailable
 from checkpoint_objectstore._s3_answers import Answer, error_of, sent_twice
 
 FAILURES = (

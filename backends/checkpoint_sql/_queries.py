@@ -26,14 +26,7 @@ from sqlalchemy.sql.expression import ClauseElement, ColumnElement, GenerativeSe
 
 from checkpoint.store import PIN
 from checkpoint_sql._rows import after_prefix
-from checkpoint_sql._tables import (
-    LAYOUT,
-    attachments,
-    layout,
-    pages,
-    records,
-    sessions,
-)
+from checkpoint_sql._tables import LAYOUT, attachments, layout, pages, records, sessions
 
 _key = and_(
     sessions.c.namespace == bindparam("namespace"), sessions.c.session_id == bindparam("session_id")

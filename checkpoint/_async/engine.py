@@ -21,13 +21,7 @@ from checkpoint._runtime import log
 from checkpoint._runtime.lineage import Lineage
 from checkpoint._runtime.snapshot import Snapshot
 from checkpoint._runtime.waiting import AsyncAttempts, async_value
-from checkpoint._serializer import (
-    Draft,
-    draft_save,
-    draft_tombstone,
-    owned_by,
-    serialize,
-)
+from checkpoint._serializer import Draft, draft_save, draft_tombstone, owned_by, serialize
 from checkpoint.errors import (
     CheckpointError,
     Conflict,

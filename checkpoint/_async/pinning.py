@@ -12,13 +12,7 @@ from checkpoint._async.listing import read_segments
 from checkpoint._hydrator import wanted
 from checkpoint._ids import SessionKey
 from checkpoint._records.baseline import Baseline, Tip
-from checkpoint._records.pins import (
-    Pin,
-    encode_pin,
-    is_undecided,
-    read_pins,
-    shared_pages,
-)
+from checkpoint._records.pins import Pin, encode_pin, is_undecided, read_pins, shared_pages
 from checkpoint._records.retention import Base
 from checkpoint._runtime.snapshot import Snapshot
 from checkpoint._runtime.waiting import AsyncAttempts

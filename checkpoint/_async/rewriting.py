@@ -12,12 +12,7 @@ from checkpoint._ids import SessionKey
 from checkpoint._records.retention import Base, Pruned, owners
 from checkpoint._records.rewrite import rewritten
 from checkpoint._runtime.waiting import AsyncAttempts
-from checkpoint.errors import (
-    CheckpointError,
-    InvalidOption,
-    RevisionPruned,
-    StoreUnavailable,
-)
+from checkpoint.errors import CheckpointError, InvalidOption, RevisionPruned, StoreUnavailable
 from checkpoint.store import Head, Pruning, Record
 
 if TYPE_CHECKING:

@@ -14,19 +14,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from checkpoint._document.codec import Node, decode, encode
-from checkpoint._document.diff import (
-    DELETE,
-    ITEMS,
-    Patch,
-    apply,
-)
-from checkpoint._document.items import (
-    ItemList,
-    NewItems,
-    PageRun,
-    Pages,
-    Run,
-)
+from checkpoint._document.diff import DELETE, ITEMS, Patch, apply
+from checkpoint._document.items import ItemList, NewItems, PageRun, Pages, Run
 from checkpoint._document.pages import PageRef
 from checkpoint._records.header import Kind
 from checkpoint.errors import Damaged

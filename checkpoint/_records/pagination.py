@@ -12,12 +12,7 @@ from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from typing import Any
 
-from checkpoint._document.codec import (
-    DecodeError,
-    Node,
-    decode,
-    encode,
-)
+from checkpoint._document.codec import DecodeError, Node, decode, encode
 from checkpoint._document.encoded import array
 from checkpoint._document.items import ItemList, PageRun, Pages
 from checkpoint._document.pages import PageData, PageRef

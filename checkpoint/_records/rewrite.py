@@ -10,12 +10,7 @@ from checkpoint._document.diff import applied
 from checkpoint._ids import SessionKey
 from checkpoint._limits import Limits
 from checkpoint._records.baseline import Baseline
-from checkpoint._records.body import (
-    Body,
-    applied_to,
-    base_body,
-    patch_body,
-)
+from checkpoint._records.body import Body, applied_to, base_body, patch_body
 from checkpoint._records.header import Kind, read_header
 from checkpoint._records.segment import encode_record, read
 from checkpoint.errors import Damaged

@@ -18,22 +18,10 @@ from checkpoint._ids import SessionKey
 from checkpoint._limits import Limits
 from checkpoint._records import frame
 from checkpoint._records.baseline import Baseline, Tip
-from checkpoint._records.body import (
-    RESULT,
-    Body,
-    applied_to,
-    build,
-    read_body,
-)
+from checkpoint._records.body import RESULT, Body, applied_to, build, read_body
 from checkpoint._records.compression import decompressor
 from checkpoint._records.frame import DIGEST_SIZE
-from checkpoint._records.header import (
-    Kind,
-    Recent,
-    RecordHeader,
-    header_fields,
-    read_header,
-)
+from checkpoint._records.header import Kind, Recent, RecordHeader, header_fields, read_header
 from checkpoint.errors import CheckpointError, Damaged, InvalidState, StateTooLarge
 from checkpoint.store import Record, Segment
 

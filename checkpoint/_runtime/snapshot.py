@@ -7,12 +7,7 @@ from typing import Generic, Self
 
 from typing_extensions import TypeVar
 
-from checkpoint._records.header import (
-    Kind,
-    RecordHeader,
-    SchemaId,
-    Writer,
-)
+from checkpoint._records.header import Kind, RecordHeader, SchemaId, Writer
 
 S = TypeVar("S")
 T = TypeVar("T", default=S)

@@ -20,14 +20,7 @@ from checkpoint._document.pages import PageRef
 from checkpoint._ids import SessionKey
 from checkpoint._state.known import is_immutable, may_be_immutable
 from checkpoint._state.page_loader import PageLoader
-from checkpoint._state.spans import (
-    Piece,
-    Pieces,
-    Span,
-    joined,
-    ranges,
-    runs,
-)
+from checkpoint._state.spans import Piece, Pieces, Span, joined, ranges, runs
 from checkpoint._state.stamp import Stamp, changed, stamps
 
 _ABSENT: Any = object()

@@ -18,10 +18,7 @@ from checkpoint._runtime import log
 from checkpoint._runtime.adapter import with_build
 from checkpoint._runtime.lineage import Lineage
 from checkpoint._runtime.options import Options
-from checkpoint._runtime.snapshot import (
-    Restored,
-    Snapshot,
-)
+from checkpoint._runtime.snapshot import Restored, Snapshot
 from checkpoint._runtime.waiting import Attempts, value
 from checkpoint._serializer import Draft
 from checkpoint._sync.engine import Engine

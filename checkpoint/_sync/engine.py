@@ -20,13 +20,7 @@ from checkpoint._runtime import log
 from checkpoint._runtime.lineage import Lineage
 from checkpoint._runtime.snapshot import Snapshot
 from checkpoint._runtime.waiting import Attempts, value
-from checkpoint._serializer import (
-    Draft,
-    draft_save,
-    draft_tombstone,
-    owned_by,
-    serialize,
-)
+from checkpoint._serializer import Draft, draft_save, draft_tombstone, owned_by, serialize
 from checkpoint._sync.commits import EpochMoved, conflict, contended, send
 from checkpoint._sync.loading import Loader
 from checkpoint._sync.paging import PagesGone

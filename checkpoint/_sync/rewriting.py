@@ -14,12 +14,7 @@ from checkpoint._runtime.waiting import Attempts
 from checkpoint._sync.commits import contended
 from checkpoint._sync.listing import measure, read_bases, read_head
 from checkpoint._sync.maintenance import NO_GRACE, prune, release
-from checkpoint.errors import (
-    CheckpointError,
-    InvalidOption,
-    RevisionPruned,
-    StoreUnavailable,
-)
+from checkpoint.errors import CheckpointError, InvalidOption, RevisionPruned, StoreUnavailable
 from checkpoint.store import Head, Pruning, Record
 
 if TYPE_CHECKING:

@@ -94,7 +94,7 @@ async def test_a_history_of_several_pages_comes_whole(
     cp: Dicts, monkeypatch: pytest.MonkeyPatch, last: int
 ) -> None:
     for api in ("_async", "_sync"):
-        monkeypatch.setattr(f"checkpoint.{api}.checkpointer._PAGE", 4)
+        monkeypatch.setattr(f"checkpoint.{api}.history._PAGE", 4)
     await count_to(cp, last)
     newest_first = list(range(last, 0, -1))
     assert revisions(await cp.history("user-42")) == newest_first

@@ -20,13 +20,7 @@ from checkpoint import (
     StoreUnavailable,
 )
 from checkpoint._ids import SessionKey
-from checkpoint._records.pins import (
-    LONGEST_FORK,
-    Pin,
-    encode_pin,
-    is_undecided,
-    read_pins,
-)
+from checkpoint._records.pins import LONGEST_FORK, Pin, encode_pin, is_undecided, read_pins
 from checkpoint.store import Attachment, Store
 
 from .apis import Place

@@ -11,13 +11,7 @@ from typing import Any
 
 import pytest
 
-from checkpoint import (
-    AsyncCheckpointer,
-    Conflict,
-    InvalidOption,
-    NotSerializable,
-    SessionNotFound,
-)
+from checkpoint import AsyncCheckpointer, Conflict, InvalidOption, NotSerializable, SessionNotFound
 
 from .apis import Place
 from .models import Message, Support, heard, hears

@@ -11,12 +11,7 @@ from typing import Any
 
 import pytest
 
-from checkpoint import (
-    AsyncCheckpointer,
-    Conflict,
-    InvalidOption,
-    NotSerializable,
-)
+from checkpoint import AsyncCheckpointer, Conflict, InvalidOption, NotSerializable
 
 from .apis import Place
 from .models import Support, heard, hearing, hears

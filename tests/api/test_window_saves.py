@@ -10,13 +10,7 @@ from typing import Any, cast
 import pytest
 
 import checkpoint
-from checkpoint import (
-    AsyncCheckpointer,
-    Conflict,
-    NotLoaded,
-    NotSerializable,
-    SaveUnclear,
-)
+from checkpoint import AsyncCheckpointer, Conflict, NotLoaded, NotSerializable, SaveUnclear
 from checkpoint._stores.threads import ThreadedStore
 
 from ..system.faults import DONE, FAILS, NOT_DONE, Unreliable

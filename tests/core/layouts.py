@@ -11,13 +11,7 @@ from checkpoint._document.items import ItemList
 from checkpoint._document.pages import PageData, PageRef
 from checkpoint._ids import SessionKey
 from checkpoint._records.body import base_body, read_body, standalone
-from checkpoint._records.header import (
-    Kind,
-    RecordHeader,
-    SchemaId,
-    Writer,
-    header_fields,
-)
+from checkpoint._records.header import Kind, RecordHeader, SchemaId, Writer, header_fields
 from checkpoint._records.page import decode_page
 from checkpoint._records.pagination import AnchorNeeded, Paginator
 

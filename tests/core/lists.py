@@ -10,12 +10,7 @@ from hypothesis import strategies as st
 
 from checkpoint._document.codec import decode, encode
 from checkpoint._document.encoded import array
-from checkpoint._document.items import (
-    ItemList,
-    NewItems,
-    PageRun,
-    Run,
-)
+from checkpoint._document.items import ItemList, NewItems, PageRun, Run
 from checkpoint._document.pages import PageData, PageRef
 
 VALUES: st.SearchStrategy[Any] = st.integers(0, 3) | st.sampled_from(

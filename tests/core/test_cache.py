@@ -12,12 +12,7 @@ from checkpoint._ids import SessionKey
 from checkpoint._limits import Limits
 from checkpoint._records.baseline import Baseline
 from checkpoint._records.body import base_body
-from checkpoint._records.header import (
-    Kind,
-    RecordHeader,
-    SchemaId,
-    Writer,
-)
+from checkpoint._records.header import Kind, RecordHeader, SchemaId, Writer
 from checkpoint._records.segment import encode_record, read
 from checkpoint._runtime.cache import Cache
 

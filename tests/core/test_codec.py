@@ -19,13 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoint._document.codec import (
-    DecodeError,
-    decode,
-    decode_first,
-    encode,
-    encoder,
-)
+from checkpoint._document.codec import DecodeError, decode, decode_first, encode, encoder
 
 from ..effort import examples
 from ..strategies import DOCUMENTS

@@ -16,13 +16,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import checkpoint
-from checkpoint import (
-    Checkpointer,
-    CheckpointError,
-    Damaged,
-    StateTooLarge,
-    UnsupportedFormat,
-)
+from checkpoint import Checkpointer, CheckpointError, Damaged, StateTooLarge, UnsupportedFormat
 from checkpoint._ids import SessionKey
 from checkpoint._limits import Limits
 from checkpoint._records.segment import read

@@ -11,15 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpoint._document.codec import decode, encode
-from checkpoint._document.diff import (
-    DELETE,
-    ITEMS,
-    SET,
-    SPLICE,
-    applied,
-    apply,
-    diff,
-)
+from checkpoint._document.diff import DELETE, ITEMS, SET, SPLICE, applied, apply, diff
 from checkpoint._document.items import ItemList, NewItems, PageRun
 from checkpoint._records.body import patch_body, read_body, standalone
 from checkpoint._records.header import Kind

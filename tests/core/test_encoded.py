@@ -8,12 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoint._document.codec import (
-    DecodeError,
-    decode,
-    encode,
-    is_exact,
-)
+from checkpoint._document.codec import DecodeError, decode, encode, is_exact
 from checkpoint._document.encoded import (
     array,
     has_nodes,

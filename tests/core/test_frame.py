@@ -12,12 +12,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpoint import (
-    Damaged,
-    StateTooLarge,
-    UnsupportedFormat,
-    Writer,
-)
+from checkpoint import Damaged, StateTooLarge, UnsupportedFormat, Writer
 from checkpoint._document.codec import encode
 from checkpoint._ids import SessionKey
 from checkpoint._limits import Limits

@@ -12,15 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from checkpoint._document.codec import decode, encode
-from checkpoint._document.items import (
-    ItemList,
-    NewItems,
-    PageRun,
-    Run,
-    is_same,
-    list_at,
-    value_at,
-)
+from checkpoint._document.items import ItemList, NewItems, PageRun, Run, is_same, list_at, value_at
 from checkpoint._document.pages import PageData
 
 from ..effort import examples

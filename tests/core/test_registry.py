@@ -17,12 +17,7 @@ from hypothesis import strategies as st
 import checkpoint
 from checkpoint import InvalidOption, UnknownStore
 from checkpoint._stores.inmemory import InMemoryStore
-from checkpoint._stores.registry import (
-    GROUP,
-    open_async_store,
-    open_store,
-    redact,
-)
+from checkpoint._stores.registry import GROUP, open_async_store, open_store, redact
 from checkpoint._stores.threads import ThreadedStore
 
 from ..effort import case, examples

@@ -17,14 +17,7 @@ from pydantic import BaseModel, Field, JsonValue, RootModel, create_model
 from typing_extensions import TypeAliasType, TypedDict
 
 import checkpoint
-from checkpoint import (
-    AgentState,
-    InvalidId,
-    InvalidOption,
-    Memory,
-    SchemaChanged,
-    SchemaMismatch,
-)
+from checkpoint import AgentState, InvalidId, InvalidOption, Memory, SchemaChanged, SchemaMismatch
 from checkpoint._state.fields import describe
 from checkpoint._state.schema import ModelSchema
 from checkpoint._stores.inmemory import InMemoryStore

@@ -13,13 +13,7 @@ from typing import Any
 
 import pytest
 
-from checkpoint import (
-    CheckpointError,
-    Damaged,
-    Memory,
-    Retention,
-    UnsupportedFormat,
-)
+from checkpoint import CheckpointError, Damaged, Memory, Retention, UnsupportedFormat
 from checkpoint._ids import SessionKey
 from checkpoint._records import baseline
 from checkpoint_objectstore._format import Session, unpack_session

@@ -16,15 +16,7 @@ from checkpoint._records import baseline
 from checkpoint_objectstore._format import Session
 from checkpoint_objectstore._layout import ID
 from tests.effort import some
-from tests.objectstore.ending import (
-    Agents,
-    Ended,
-    EndingObjects,
-    Notes,
-    World,
-    kept_in,
-    told,
-)
+from tests.objectstore.ending import Agents, Ended, EndingObjects, Notes, World, kept_in, told
 
 pytestmark = pytest.mark.promise("never-lost")
 

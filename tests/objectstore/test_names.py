@@ -8,14 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from checkpoint.testing.contract.listing import ODD_IDS
-from checkpoint_objectstore._names import (
-    END,
-    STEM,
-    encoded,
-    id_of,
-    is_hashed,
-    name_of,
-)
+from checkpoint_objectstore._names import END, STEM, encoded, id_of, is_hashed, name_of
 
 SAFE = re.compile(r"[0-9a-z=~-]*!")
 

@@ -10,19 +10,9 @@ from checkpoint._runtime.waiting import AsyncAttempts
 from checkpoint.errors import StoreUnavailable
 from checkpoint_objectstore._names import END
 from checkpoint_objectstore._obstore_client import Clients
-from checkpoint_objectstore._obstore_errors import (
-    answer_of,
-    is_failure,
-    translated,
-    undeleted_of,
-)
+from checkpoint_objectstore._obstore_errors import answer_of, is_failure, translated, undeleted_of
 from checkpoint_objectstore._s3_answers import Answer, sent_twice
-from checkpoint_objectstore._s3_settings import (
-    Settings,
-    checked_bucket,
-    checked_settings,
-    root_of,
-)
+from checkpoint_objectstore._s3_settings import Settings, checked_bucket, checked_settings, root_of
 from checkpoint_objectstore._workers import AsyncWorkers
 from checkpoint_objectstore.objects import Entry, Object
 

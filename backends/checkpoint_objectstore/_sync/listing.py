@@ -11,13 +11,7 @@ from checkpoint.errors import CheckpointError, Damaged
 from checkpoint.store import Head
 from checkpoint_objectstore._format import START, unpack_start
 from checkpoint_objectstore._layout import HEAD, ID, folder_of
-from checkpoint_objectstore._names import (
-    END,
-    STEM,
-    encoded,
-    id_of,
-    name_of,
-)
+from checkpoint_objectstore._names import END, STEM, encoded, id_of, name_of
 from checkpoint_objectstore.objects import Objects
 
 _UNBORN = Head(0, b"", 0, 0, deleted=True)

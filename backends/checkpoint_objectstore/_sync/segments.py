@@ -9,12 +9,7 @@ from collections.abc import Iterable, Sequence
 from checkpoint._ids import SessionKey
 from checkpoint.errors import Damaged, UnsupportedFormat
 from checkpoint.store import Record
-from checkpoint_objectstore._format import (
-    SEGMENT_START,
-    Finished,
-    first_of_segment,
-    unpack_segment,
-)
+from checkpoint_objectstore._format import SEGMENT_START, Finished, first_of_segment, unpack_segment
 from checkpoint_objectstore._layout import folder_of
 from checkpoint_objectstore.objects import Objects
 

@@ -9,12 +9,7 @@ from checkpoint.store import Commit, Page, Pruning, Record
 from checkpoint.testing.simulator.history import broken
 from checkpoint.testing.simulator.ledger import Ledger
 from checkpoint.testing.simulator.operation import Operation
-from checkpoint_objectstore._format import (
-    Finished,
-    Session,
-    unpack_segment,
-    unpack_session,
-)
+from checkpoint_objectstore._format import Finished, Session, unpack_segment, unpack_session
 from checkpoint_objectstore._layout import (
     HEAD,
     ID,
