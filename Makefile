@@ -1,32 +1,38 @@
-# make demo   see an agent keep its memory across processes
-# make test   see it proved
-# Both set up what they need in .venv, from nothing but Python 3.11 or newer.
+# make demo       see an agent keep its memory across processes
+# make test       see it proved
+# make test-all   see it proved at length
+# They set up what they need in .venv, from nothing but Python 3.11 or newer.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = checkpoint backends/checkpoint_objectstore backends/checkpoint_sql tools tests examples benchmarks conftest.py
 
-.PHONY: demo test soak faults gigabyte bench generate lint types dist pythons clean
+.PHONY: demo test test-all soak faults gigabyte bench generate lint types dist pythons clean
 
 demo: $(VENV)/all.installed
 	$(BIN)/checkpoint demo
 
+# Every promise, on every kind of store, in a few minutes.
 test: $(VENV)/dev.installed
 	$(BIN)/python -m pytest -n 2
 
+# Every test, each with all of its examples, rounds and seeds.
+test-all: $(VENV)/dev.installed
+	$(BIN)/python -m pytest -n 2 -m "" --hypothesis-profile=ci
+
 # The same tests with many more examples, rounds and seeds; 16 MB records and a gigabyte of pages.
 soak: $(VENV)/dev.installed
-	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest -n 2 tests/core tests/face tests/stores tests/system tests/simulation \
+	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest -n 2 -m "" tests/core tests/api tests/stores tests/system tests/simulation \
 		tests/objectstore --ignore tests/objectstore/test_faults.py
 
 # 20,000 turns of eight writers on each of two servers of S3, across a network that fails one time in five.
 faults: $(VENV)/dev.installed
-	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest -s tests/objectstore/test_faults.py
+	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest -s -m "" tests/objectstore/test_faults.py
 
 # A gigabyte of pages in one session.
 gigabyte: $(VENV)/dev.installed
-	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest tests/stores -k gigabyte
+	CHECKPOINT_SOAK=1 $(BIN)/python -m pytest -m "" tests/stores -k gigabyte
 
 bench: $(VENV)/dev.installed
 	$(BIN)/python benchmarks/cold_start.py

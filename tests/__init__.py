@@ -1,1 +1,1 @@
-"""The tests, by what they hold: the core, the face, the stores, and the system as a whole."""
+"""The tests; README.md says which folder holds what."""

@@ -1,26 +1,12 @@
-"""Hypothesis strategies shared by the tests: documents, edits of documents, and how many to try."""
+"""Hypothesis strategies shared by the tests: documents, and edits of documents."""
 
 from __future__ import annotations
 
 import datetime as dt
-import os
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-
-SOAK = bool(os.environ.get("CHECKPOINT_SOAK"))
-
-
-def examples(number: int) -> settings:
-    """Run this many examples; twenty times as many in a soak."""
-    return settings(
-        max_examples=number * (20 if SOAK else 1),
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
-
 
 # Built once: a strategy made anew for each draw costs more than the draw.
 

@@ -131,7 +131,11 @@ def test_a_ratio_keeps_together_what_was_measured_in_one_round() -> None:
         harness.ratio(over, under[1:])
 
 
-def test_rounds_are_interleaved_and_the_first_are_not_counted() -> None:
+def test_rounds_are_interleaved_and_the_first_are_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # It collects garbage before each call, which takes long beside thousands of tests.
+    monkeypatch.setattr("gc.collect", lambda: 0)
     calls: list[str] = []
 
     def subject(name: str) -> Callable[[], float]:
@@ -184,6 +188,7 @@ def run(*arguments: object, script: str = "turns.py") -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_turns_tells_its_figures_and_writes_them(tmp_path: Path) -> None:
     file, kept = tmp_path / "figures.json", tmp_path / "kept"
     told = run("--quick", "--json", file, "--keep", kept)
@@ -212,6 +217,7 @@ def test_the_benchmark_of_turns_tells_its_figures_and_writes_them(tmp_path: Path
 # --- by hand -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_turns_by_hand_tells_every_way(tmp_path: Path) -> None:
     file, kinds = tmp_path / "figures.json", ["plain", "rich-frozen", "dict", "list"]
     told = run("--quick", "--json", file, "--kinds", *kinds, script="by_hand.py")
@@ -229,6 +235,7 @@ def test_the_benchmark_of_turns_by_hand_tells_every_way(tmp_path: Path) -> None:
         assert re.search(rf"^{re.escape(what)} .*{verdict}$", told, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_turns_by_hand_tells_the_memory_of_one(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     run("--quick", "--memory", "--json", file, script="by_hand.py")
@@ -238,6 +245,7 @@ def test_the_benchmark_of_turns_by_hand_tells_the_memory_of_one(tmp_path: Path) 
         assert took["peak"] > result["encoded"] / 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["naive-row", "turn", "cold-turn-window"])
 def test_turns_of_one_way_are_made_for_others_to_count(way: str) -> None:
     assert run("--once", way, "rich", "edit-one", 20, "--times", 2, script="by_hand.py") == ""
@@ -274,6 +282,7 @@ def test_a_turn_by_hand_leaves_what_a_turn_of_the_library_does(
 # --- S3 ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_objects_counts_requests_and_dollars(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     told = run("--quick", "--delay", 1, "--json", file, script="objects.py")
@@ -287,6 +296,7 @@ def test_the_benchmark_of_objects_counts_requests_and_dollars(tmp_path: Path) ->
         assert re.search(rf"^{re.escape(what)} .*{verdict}$", told, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_cold_starts_from_s3_tells_both_clients() -> None:
     result = json.loads(run("--rounds", 2, "--messages", 4, "--json", script="cold_start_s3.py"))
     assert result["added"].keys() == {"boto3", "obstore"}

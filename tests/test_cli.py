@@ -455,6 +455,7 @@ def test_wrong_usage_names_the_help_to_read(run: Run) -> None:
     assert "Usage" in run().out
 
 
+@pytest.mark.promise("secrets-hidden")
 @pytest.mark.parametrize(
     "words",
     [

@@ -151,6 +151,7 @@ def test_the_commands_it_ends_with_show_what_it_left(played: Played) -> None:
         assert any(text in ended.stdout for text in ("demo-1", "message-7", MESSAGES[7]))
 
 
+@pytest.mark.slow
 def test_a_store_can_be_chosen_and_used_again(played: Played) -> None:
     again = play("--store", played.url)
     assert (again.code, again.url) == (0, played.url)
@@ -160,6 +161,7 @@ def test_a_store_can_be_chosen_and_used_again(played: Played) -> None:
 # --- it fails when a turn is lost or doubled -----------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_store_that_ends_with_its_process_fails_the_demo() -> None:
     forgot = play("--store", "memory://")
     assert forgot.code == 1
@@ -182,6 +184,7 @@ def open_store(url):
 '''
 
 
+@pytest.mark.slow
 def test_a_store_that_loses_an_acknowledged_save_fails_the_demo(tmp_path: Path) -> None:
     (tmp_path / "lossy.py").write_text(LOSSY)
     registered = tmp_path / "lossy-1.dist-info"
@@ -195,6 +198,7 @@ def test_a_store_that_loses_an_acknowledged_save_fails_the_demo(tmp_path: Path) 
     assert "turn 2 appears 0 times in memory and was saved 0 times" in lost.out
 
 
+@pytest.mark.slow
 def test_replicas_that_cannot_save_fail_the_demo_with_the_reason(played: Played) -> None:
     refused = play("--store", f"{played.url}?mode=ro")
     assert refused.code == 1

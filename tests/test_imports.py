@@ -138,9 +138,8 @@ def test_public_names_are_those_of_the_package_and_its_public_modules() -> None:
 
 
 def test_the_values_that_users_get_can_be_fields_of_their_models() -> None:
-    for name in classes():
-        if dataclasses.is_dataclass(value := getattr(checkpoint, name)):
-            assert typing.get_type_hints(value)
+    for value in filter(dataclasses.is_dataclass, classes()):
+        assert typing.get_type_hints(value)
     assert TypeAdapter(checkpoint.Snapshot).json_schema()
 
 
@@ -179,40 +178,39 @@ def users_functions() -> dict[str, Any]:
     return functions
 
 
-@pytest.mark.parametrize("name", users_functions())
-def test_every_function_a_user_calls_has_an_example_that_runs(name: str) -> None:
-    documentation = inspect.getdoc(users_functions()[name]) or ""
-    assert "Example:\n" in documentation
-    assert ">>> " in documentation
+def test_every_function_a_user_calls_has_an_example_that_runs() -> None:
+    for name, function in users_functions().items():
+        documentation = inspect.getdoc(function) or ""
+        assert "Example:\n" in documentation, name
+        assert ">>> " in documentation, name
 
 
-def classes() -> list[str]:
-    return [name for name in checkpoint.__all__ if inspect.isclass(getattr(checkpoint, name))]
+def classes() -> list[type]:
+    values = [getattr(checkpoint, name) for name in checkpoint.__all__]
+    return [value for value in values if inspect.isclass(value)]
 
 
-@pytest.mark.parametrize("name", classes())
-def test_every_public_method_and_property_is_documented(name: str) -> None:
-    cls = getattr(checkpoint, name)
-    if issubclass(cls, CheckpointError):
-        return  # its one sentence is held by the tests of the errors
-    for member, value in vars(cls).items():
-        if member.startswith("_") or not (inspect.isroutine(value) or isinstance(value, property)):
-            continue
-        inherited = [getattr(base, member, None) for base in cls.__mro__[1:]]
-        assert inspect.getdoc(value) or any(map(inspect.getdoc, inherited)), f"{name}.{member}"
+def test_every_public_method_and_property_is_documented() -> None:
+    for cls in classes():
+        if issubclass(cls, CheckpointError):
+            continue  # its one sentence is held by the tests of the errors
+        for member, value in vars(cls).items():
+            callable_ = inspect.isroutine(value) or isinstance(value, property)
+            if member.startswith("_") or not callable_:
+                continue
+            inherited = [getattr(base, member, None) for base in cls.__mro__[1:]]
+            documented = inspect.getdoc(value) or any(map(inspect.getdoc, inherited))
+            assert documented, f"{cls.__name__}.{member}"
 
 
-@pytest.mark.parametrize("name", classes())
-def test_every_attribute_of_a_public_value_is_documented(name: str) -> None:
-    cls = getattr(checkpoint, name)
-    fields = (
-        [field.name for field in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
-    )
-    for field in fields:
-        assert re.search(rf"\b{field}\b", cls.__doc__ or ""), f"{name}.{field}"
+def test_every_attribute_of_a_public_value_is_documented() -> None:
+    for cls in filter(dataclasses.is_dataclass, classes()):
+        for field in dataclasses.fields(cls):
+            told = re.search(rf"\b{field.name}\b", cls.__doc__ or "")
+            assert told, f"{cls.__name__}.{field.name}"
 
 
-def test_the_two_faces_have_the_same_names_and_parameters() -> None:
+def test_the_two_apis_have_the_same_names_and_parameters() -> None:
     blocking = dict(public_methods(Checkpointer))
     asynchronous = dict(public_methods(AsyncCheckpointer))
     assert [name.partition(".")[2] for name in blocking] == [
@@ -241,6 +239,7 @@ def test_every_driver_that_is_declared_can_be_loaded() -> None:
         assert callable(getattr(__import__(module, fromlist=[function]), function))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["unasync.py", "compile_sql.py"])
 def test_generated_code_is_up_to_date(tool: str) -> None:
     command = [sys.executable, str(ROOT / "tools" / tool), "--check"]

@@ -42,6 +42,7 @@ def values_in(place: Path) -> Iterator[bytes]:
             yield from (b64decode(value) for value in row[2:])
 
 
+@pytest.mark.slow
 class TestJsonDirectory(StoreSuite):
     examples = 10
 
@@ -81,6 +82,7 @@ with checkpoint.open(JsonDirectoryStore({str(tmp_path / "agents")!r})) as cp:
     assert sorted(restored.state["seen"]) == sorted(list(range(10)) * 3)
 
 
+@pytest.mark.promise("not-absent")
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"head": []}', "\ud7ff", '{"head": [1, 2]}'])
 def test_a_file_that_holds_no_session_is_damaged_and_not_absent(
     tmp_path: Path, content: str

@@ -125,6 +125,7 @@ def same(left: Any, right: Any) -> bool:
 # --- the replay ----------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("history-kept")
 def test_every_turn_is_a_revision_that_holds_all_that_was_said_until_then(replayed: str) -> None:
     with checkpoint.open(replayed, namespace="replay") as cp:
         for number, turns in enumerate(AWKWARD, start=1):
@@ -440,6 +441,7 @@ def test_the_size_benchmark_takes_the_text_of_a_file(tmp_path: Path, transcript:
     assert "6 messages of text" in few.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [None, "", "[5]", '[{"traj": [5]}]', "{}"])
 def test_the_size_benchmark_refuses_a_bad_file(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "bad.json"
@@ -467,6 +469,7 @@ def test_the_generator_gives_the_same_for_the_same_seed() -> None:
     assert generated(seed=3, count=20) != generated(seed=4, count=20)
 
 
+@pytest.mark.slow
 def test_the_cold_start_benchmark_tells_each_process_and_what_is_imported() -> None:
     done = run(COLD_START, "--rounds", "2", "--messages", "10", "--profile", "--json")
     assert done.returncode == 0, done.stderr
@@ -484,6 +487,7 @@ def test_the_cold_start_benchmark_tells_each_process_and_what_is_imported() -> N
     assert not {"pydantic", "sqlite3"} & told["imports"].keys()
 
 
+@pytest.mark.slow
 def test_the_cold_start_benchmark_prints_a_table() -> None:
     done = run(COLD_START, "--rounds", "2", "--messages", "2")
     assert done.returncode == 0, done.stderr

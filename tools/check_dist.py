@@ -28,7 +28,7 @@ TOP_LEVEL = {"checkpoint", "checkpoint_objectstore", "checkpoint_sql"}
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 # Tests of the source tree itself (generated code, documents, examples) stay behind.
 SUITES = [
-    *("tests/core", "tests/face", "tests/stores"),
+    *("tests/core", "tests/api", "tests/stores"),
     *("tests/objectstore/test_object_store.py", "tests/objectstore/test_directory_store.py"),
     "tests/objectstore/test_s3_options.py",
 ]
@@ -148,7 +148,8 @@ def test(python: Path, version: str, tree: Path, options: list[str], *, coverage
         options = [*options, "--cov", "--cov-report=term:skip-covered"]
     # From Python 3.12 on, coverage is measured by the interpreter itself, at little cost.
     core = {} if version == "3.11" else {"COVERAGE_CORE": "sysmon"}
-    run(python, "-m", "pytest", "-q", "-n", "2", *options, *SUITES, cwd=tree, **core)
+    everything = ["-m", "", "--hypothesis-profile=ci"]
+    run(python, "-m", "pytest", "-q", "-n", "2", *everything, *options, *SUITES, cwd=tree, **core)
 
 
 def main(arguments: list[str]) -> None:

@@ -23,7 +23,9 @@ from checkpoint._records.segment import read
 from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint.store import Record
 
-from ..strategies import examples
+from ..effort import examples
+
+pytestmark = pytest.mark.promise("checked-restores")
 
 KEYS = [SessionKey("default", "alice"), SessionKey("default", "bob"), SessionKey("tenant", "alice")]
 REVISIONS = range(1, 9)
@@ -111,13 +113,13 @@ class Stored:
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
-        self.faces = {name: rows.open(name) for name in ("default", "tenant")}
+        self.checkpointers = {name: rows.open(name) for name in ("default", "tenant")}
         self.states: dict[Place, dict[str, Any]] = {}
         self.bases: dict[Place, int] = {}
 
     def restore(self, place: Place) -> dict[str, Any]:
         key, revision = place
-        return self.faces[key.namespace].restore(key.session_id, revision=revision).state
+        return self.checkpointers[key.namespace].restore(key.session_id, revision=revision).state
 
     def records(self, key: SessionKey, first: int, last: int) -> list[Record]:
         return [Record(n, *self.rows.get((key, n))) for n in range(first, last + 1)]
@@ -181,7 +183,7 @@ def turns(cp: Checkpointer[dict[str, Any]], session_id: str) -> list[dict[str, A
 def stored_in(rows: Rows) -> Stored:
     stored = Stored(rows)
     for key in KEYS:
-        cp = stored.faces[key.namespace]
+        cp = stored.checkpointers[key.namespace]
         for revision, state in enumerate(turns(cp, key.session_id), start=1):
             stored.states[key, revision] = state
         for snapshot in reversed(cp.history(key.session_id)):
@@ -199,8 +201,8 @@ def stored(
     rows: Rows = request.param(tmp_path_factory.mktemp("stored"))
     stored = stored_in(rows)
     yield stored
-    for face in stored.faces.values():
-        face.close()
+    for cp in stored.checkpointers.values():
+        cp.close()
     if isinstance(rows, SqliteRows):
         rows.connection.close()
 
@@ -293,7 +295,7 @@ def test_whole_sessions_swapped_are_never_a_wrong_state(
                     stored.restore((key, revision))
                 assert caught.value.session_id == key.session_id
             with pytest.raises(Damaged):
-                stored.faces[key.namespace].restore(key.session_id)
+                stored.checkpointers[key.namespace].restore(key.session_id)
     finally:
         stored.rows.swap_sessions(a, b)
     assert stored.restore((a, 8)) == stored.states[a, 8]
@@ -357,7 +359,7 @@ def test_no_records_at_all_are_damage() -> None:
 
 def test_a_turn_of_a_damaged_session_raises_and_writes_nothing(stored: Stored) -> None:
     key = KEYS[0]
-    cp = stored.faces[key.namespace]
+    cp = stored.checkpointers[key.namespace]
     head, body = stored.rows.get((key, 6))
     before = [snapshot.write_id for snapshot in cp.history(key.session_id)]
     with stored.changed({(key, 6): (head, body[:-1] + bytes((body[-1] ^ 1,)))}):
@@ -381,7 +383,7 @@ def test_a_history_with_a_flipped_byte_is_told_or_refused(
     for at in range(len(head)):
         flipped = head[:at] + bytes((head[at] ^ by,)) + head[at + 1 :]
         with stored.changed({place: (flipped, body)}), suppress(CheckpointError):
-            history = stored.faces["default"].history("alice")
+            history = stored.checkpointers["default"].history("alice")
             assert [snapshot.revision for snapshot in history] == list(reversed(REVISIONS))
 
 
@@ -410,7 +412,7 @@ def test_a_newest_revision_that_is_not_there_is_never_an_older_one(
 ) -> None:
     rows = SqliteRows(tmp_path)
     stored = stored_in(rows)
-    cp = stored.faces["default"]
+    cp = stored.checkpointers["default"]
     rows.connection.execute(change)
     with pytest.raises(Damaged) as caught:
         cp.restore("alice")
@@ -418,8 +420,8 @@ def test_a_newest_revision_that_is_not_there_is_never_an_older_one(
     with pytest.raises(Damaged), cp.turn("alice"):
         pytest.fail("the turn began")
     assert cp.restore("bob").state == stored.states[KEYS[1], 8]
-    for face in stored.faces.values():
-        face.close()
+    for cp in stored.checkpointers.values():
+        cp.close()
     rows.connection.close()
 
 
@@ -452,8 +454,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> File:
     rows = SqliteRows(tmp_path_factory.mktemp("file"))
     stored = stored_in(rows)
     parts = {place: b"".join(rows.get(place)) for place in PLACES}
-    for face in stored.faces.values():
-        face.close()
+    for cp in stored.checkpointers.values():
+        cp.close()
     rows.connection.execute("PRAGMA journal_mode = DELETE")
     rows.connection.execute("VACUUM")  # no stale copies of anything
     rows.connection.close()

@@ -16,7 +16,8 @@ from checkpoint._document.items import ItemList, NewItems, PageRun
 from checkpoint._records.body import patch_body, read_body, standalone
 from checkpoint._records.header import Kind
 
-from ..strategies import DOCUMENTS, edits, examples
+from ..effort import examples
+from ..strategies import DOCUMENTS, edits
 from .lists import VALUES, Pages, edited, encoded, long_lists, new_page, with_lists
 
 

@@ -22,7 +22,8 @@ from checkpoint._document.encoded import (
 from checkpoint._document.items import ItemList
 from checkpoint._state.fidelity import difference
 
-from ..strategies import DOCUMENTS, examples
+from ..effort import examples
+from ..strategies import DOCUMENTS
 
 SIZES = [0, 1, 15, 16, 17, 65535, 65536, 65537]
 

@@ -15,7 +15,7 @@ from checkpoint._document.codec import decode, encode
 from checkpoint._document.items import ItemList, NewItems, PageRun, Run, is_same, list_at, value_at
 from checkpoint._document.pages import PageData
 
-from ..strategies import examples
+from ..effort import examples
 from .lists import VALUES, Long, edited, encoded, held, long_lists, new_page, plain
 
 PLACES = st.integers(0, 40)

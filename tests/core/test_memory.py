@@ -15,7 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from checkpoint import AgentState, Memory
 
-from ..strategies import examples
+from ..effort import examples
 
 ITEMS = st.integers(0, 3) | st.sampled_from(["a", 1.0, True, (1,), None])
 LISTS = st.lists(ITEMS, max_size=6)

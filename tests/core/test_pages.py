@@ -18,7 +18,8 @@ from checkpoint._ids import SessionKey
 from checkpoint._records import frame
 from checkpoint._records.page import NONCE_SIZE, decode_page, encode_page
 
-from ..strategies import DOCUMENTS, examples
+from ..effort import examples
+from ..strategies import DOCUMENTS
 
 KEY = SessionKey("default", "user-42")
 NONCE = b"8 bytes."

@@ -14,7 +14,8 @@ from checkpoint._document.codec import encode
 from checkpoint._document.items import ItemList, PageRun
 from checkpoint._records.pagination import Paginator
 
-from ..strategies import SCALARS, edits, examples
+from ..effort import examples, times
+from ..strategies import SCALARS, edits
 from .layouts import KEY, PAGE, Session, message, messages
 from .lists import with_lists
 
@@ -101,7 +102,7 @@ GROWING: dict[str, Callable[[int], Any]] = {
 
 @pytest.mark.parametrize("make", GROWING.values(), ids=GROWING)
 def test_a_base_is_as_small_however_large_the_document_is(make: Callable[[int], Any]) -> None:
-    for size in (10, 100, 1000):
+    for size in (10, 100, max(500, times(1000, soak=1000))):
         written = Session().save(make(size))
         # What is named in the header, and the runs of it, is all that grows.
         assert written.base <= 4 * PAGE + 12 * len(written.named), size
@@ -177,6 +178,7 @@ def test_a_change_of_a_long_list_rewrites_no_old_page(
         before = after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [1, 7, 30])
 def test_a_list_that_grows_turn_by_turn_writes_each_item_to_one_page(length: int) -> None:
     session = Session({"memory": []})

@@ -13,7 +13,9 @@ from checkpoint._limits import Limits
 from checkpoint._records.segment import read
 from checkpoint._stores.inmemory import InMemoryStore
 
-from ..strategies import SOAK
+from ..effort import SOAK
+
+pytestmark = pytest.mark.slow
 
 KEY = SessionKey("default", "user-42")
 MOST = 350_000

@@ -29,6 +29,8 @@ from pydantic import (
 import checkpoint
 from checkpoint import Checkpointer, CheckpointError, Memory, NotSerializable
 
+pytestmark = pytest.mark.promise("same-state")
+
 
 class Mood(StrEnum):
     GOOD = "good"

@@ -20,7 +20,7 @@ from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint._stores.registry import GROUP, open_async_store, open_store, redact
 from checkpoint._stores.threads import ThreadedStore
 
-from ..strategies import examples
+from ..effort import case, examples
 
 SHOWN = {
     "sqlite:///agents.db": "sqlite:///agents.db",
@@ -64,11 +64,13 @@ OURS = [
 ]
 
 
+@pytest.mark.promise("secrets-hidden")
 @pytest.mark.parametrize("url", SHOWN)
 def test_a_url_is_shown_without_its_secrets(url: str) -> None:
     assert redact(url) == SHOWN[url]
 
 
+@pytest.mark.promise("secrets-hidden")
 @pytest.mark.parametrize("url", HIDDEN)
 def test_a_secret_is_hidden_wherever_it_stands(url: str) -> None:
     assert "hunter2" not in redact(url)
@@ -77,6 +79,7 @@ def test_a_secret_is_hidden_wherever_it_stands(url: str) -> None:
 _odd = st.text("@/?#:&;=% aé'\"\\", max_size=3)
 
 
+@pytest.mark.promise("secrets-hidden")
 @examples(300)
 @given(_odd, _odd, st.sampled_from(["", "app", "a b"]), st.sampled_from(["/x", "", "?x=1", "#x"]))
 def test_a_password_of_any_characters_is_hidden(
@@ -89,18 +92,22 @@ def opened_async(url: str, **options: Any) -> object:
     return checkpoint.open_async(url, **options)
 
 
+@pytest.mark.promise("secrets-hidden")
 @pytest.mark.parametrize("open_", [checkpoint.open, opened_async, checkpoint.preload])
-@pytest.mark.parametrize("url", [*HIDDEN, *OURS])
 def test_an_error_about_a_url_does_not_tell_its_secrets(
-    open_: Callable[[str], object], url: str, caplog: pytest.LogCaptureFixture
+    open_: Callable[[str], object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG), pytest.raises((InvalidOption, UnknownStore)) as caught:
-        open_(url)
-    assert "hunter2" not in "".join(traceback.format_exception_only(caught.value))
-    assert "hunter2" not in repr(caught.value)
-    assert "hunter2" not in caplog.text
+    refusals = (InvalidOption, UnknownStore)
+    for url in (*HIDDEN, *OURS):
+        with case(url):
+            with caplog.at_level(logging.DEBUG), pytest.raises(refusals) as caught:
+                open_(url)
+            assert "hunter2" not in "".join(traceback.format_exception_only(caught.value))
+            assert "hunter2" not in repr(caught.value)
+            assert "hunter2" not in caplog.text
 
 
+@pytest.mark.promise("secrets-hidden")
 def test_a_checkpointer_shows_its_store_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, lambda _: InMemoryStore())
     url = "strange://app:hunter2@db/agents?token=hunter2"

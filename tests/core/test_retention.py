@@ -25,7 +25,7 @@ from checkpoint._records.retention import (
     without,
 )
 from checkpoint.store import Head, Record
-from tests.strategies import examples
+from tests.effort import examples
 
 KEY = SessionKey("default", "user-42")
 DAY = dt.timedelta(days=1)
@@ -147,6 +147,7 @@ def removed(session: Session, ranges: tuple[tuple[int, int], ...]) -> set[int]:
     return {n for n in session.all() if any(first <= n <= last for first, last in ranges)}
 
 
+@pytest.mark.promise("history-kept")
 @given(rules, sessions(), labels, nows)
 @examples(500)
 def test_no_revision_that_a_rule_keeps_is_removed(

@@ -16,7 +16,8 @@ from pydantic import BaseModel, PrivateAttr, RootModel
 from checkpoint._document.codec import decode, encode
 from checkpoint._state.stamp import changed, is_unchanged, stamps
 
-from ..strategies import DOCUMENTS, examples
+from ..effort import examples
+from ..strategies import DOCUMENTS
 
 
 class Color(Enum):

@@ -199,8 +199,14 @@ def waiting(directory: str) -> dict[str, object]:
     objects.create(KEY, OLD)
     reading, writing = os.pipe()
 
-    def child() -> None:
+    sleep = time.sleep
+
+    def sleeps(seconds: object) -> None:
         os.write(writing, b".")
+        time.sleep = sleep
+
+    def child() -> None:
+        time.sleep = sleeps
         objects.replace(KEY, NEW, tag(objects))
 
     with (
@@ -208,8 +214,7 @@ def waiting(directory: str) -> dict[str, object]:
         objects._directory.locks.locked(root, "space!/user!"),
     ):
         pid = fork(child)
-        os.read(reading, 1)
-        time.sleep(0.05)
+        os.read(reading, 1)  # it found the lock taken, and sleeps
         before = tag(objects)
     return {"code": ended(pid), "waited": before != tag(objects), "data": tag(objects) != ""}
 

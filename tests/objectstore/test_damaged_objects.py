@@ -21,6 +21,8 @@ from checkpoint_objectstore._layout import folder_of
 from checkpoint_objectstore._sync.store import ObjectStore
 from tests.objectstore.ending import Agents, Notes, World, told
 
+pytestmark = pytest.mark.promise("checked-restores")
+
 A, B = SessionKey("default", "a"), SessionKey("default", "b")
 HEAD = folder_of(A).head
 

@@ -416,6 +416,7 @@ def disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     return Disk(path, monkeypatch)
 
 
+@pytest.mark.promise("never-lost")
 def test_a_write_syncs_its_file_moves_it_and_syncs_its_folder(
     objects: DirectoryObjects, disk: Disk
 ) -> None:
@@ -565,6 +566,7 @@ def test_a_failure_after_the_move_is_unclear(
     assert files(path) == {KEY: NEW}
 
 
+@pytest.mark.promise("not-absent")
 @pytest.mark.parametrize(
     ("code", "error"),
     [(errno.EIO, StoreUnavailable), (errno.ESTALE, StoreUnavailable), (errno.EACCES, StoreDenied)],
@@ -754,6 +756,7 @@ def test_writers_and_removers_of_one_folder_do_not_disturb_each_other(
     assert sorted(entry.name for entry in path.iterdir()) == [OURS]
 
 
+@pytest.mark.promise("no-overwrite")
 def test_of_processes_that_write_at_once_one_wins(path: Path) -> None:
     rounds = 60
     won = play("race", directory=str(path), processes=4, rounds=rounds)
@@ -786,6 +789,7 @@ def test_a_child_forked_amid_a_write_does_not_have_the_lock(path: Path) -> None:
     assert told == {"child": "has it not, and 0 open", "parent": True}
 
 
+@pytest.mark.promise("never-lost")
 @pytest.mark.parametrize("write", ["create", "replace", "put", "delete"])
 def test_a_kill_at_any_step_of_a_write_leaves_it_whole_or_not_at_all(
     tmp_path: Path, write: str
@@ -872,6 +876,7 @@ def test_who_may_only_read_reads_and_is_refused_to_write(shared: Path) -> None:
         assert "nothing was written" in told[what]["says"]
 
 
+@pytest.mark.promise("not-absent")
 def test_what_may_not_be_read_is_no_absence(shared: Path) -> None:
     for place in (shared, shared / KEY):
         place.chmod(0o700 if place.is_dir() else 0o600)

@@ -20,6 +20,7 @@ from checkpoint._stores.registry import open_async_store, open_store
 from checkpoint.store import AsyncStore, Store
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
 from checkpoint_objectstore._directory_place import OURS
+from tests.effort import times
 from tests.system.conftest import nursery, warm
 from tests.system.nursery import Nursery
 from tests.system.roles import (
@@ -76,7 +77,7 @@ def bytes_in(place: Path) -> Iterable[bytes]:
 
 class TestDirectory(Unsynced, StoreSuite):
     keeps_times = False
-    examples = 30
+    examples = times(30, soak=30)  # the suite itself takes more in a soak
 
     def open(self, place: Path) -> Store:
         return open_store(f"file://{place}/store")
@@ -85,6 +86,7 @@ class TestDirectory(Unsynced, StoreSuite):
         return bytes_in(place)
 
 
+@pytest.mark.slow
 class TestDirectoryInThreads(Unsynced, AsyncStoreSuite):
     keeps_times = False
     examples = 15
@@ -99,6 +101,7 @@ class TestDirectoryInThreads(Unsynced, AsyncStoreSuite):
 # --- processes -----------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("never-lost")
 def test_of_turns_that_processes_take_at_once_none_is_lost_and_none_is_there_twice(
     nursery: Nursery, cp: Dicts, url: str
 ) -> None:
@@ -149,6 +152,7 @@ def test_a_fork_amid_the_writes_of_threads_loses_none(nursery: Nursery, url: str
     assert child.wait() == 0
 
 
+@pytest.mark.promise("never-lost")
 def test_no_acknowledged_save_is_lost_to_a_kill_and_none_is_torn(
     nursery: Nursery, url: str
 ) -> None:
@@ -171,6 +175,7 @@ def test_no_acknowledged_save_is_lost_to_a_kill_and_none_is_torn(
 # --- what it costs -------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("cost-of-turn")
 def test_a_turn_syncs_one_file_and_one_folder(
     path: Path, cp: Dicts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +237,7 @@ def test_ids_that_differ_little_are_other_sessions(cp: Dicts) -> None:
 # --- outages -------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("not-absent")
 def test_an_outage_is_never_no_such_session(path: Path, url: str) -> None:
     with checkpoint.open(url) as cp:
         with pytest.raises(SessionNotFound):
@@ -257,6 +263,7 @@ def test_an_outage_is_never_no_such_session(path: Path, url: str) -> None:
         assert cp.restore("user-42").state == {"n": 1}
 
 
+@pytest.mark.promise("not-absent")
 def test_a_volume_that_is_not_mounted_is_an_outage_to_a_new_process(tmp_path: Path) -> None:
     with checkpoint.open(f"file://{tmp_path}/volume/store") as cp:
         with pytest.raises(StoreUnavailable, match="volume mounted"):

@@ -17,13 +17,15 @@ from checkpoint import AgentState, Checkpointer, Conflict, Memory, Retention, Sa
 from checkpoint.errors import StoreUnavailable
 from checkpoint_objectstore.s3 import S3Objects
 from checkpoint_objectstore.store import ObjectStore
+from tests.effort import SOAK, times
 from tests.proxy import DUPLICATE, LOSE_REPLY, LOSE_REQUEST, RESET, Fault, Proxy, Request, answer
 from tests.servers import S3Server
-from tests.strategies import SOAK
+
+pytestmark = pytest.mark.promise("never-lost")
 
 WRITERS = 8
 SESSIONS = 20 if SOAK else 4
-OPERATIONS = 20_000 if SOAK else 160
+OPERATIONS = times(160, soak=20_000)
 SHARE = 0.2  # of requests that something happens to
 KEEP = Retention(keep_last=3)
 

@@ -15,7 +15,10 @@ from checkpoint import Retention
 from checkpoint._records import baseline
 from checkpoint_objectstore._format import Session
 from checkpoint_objectstore._layout import ID
+from tests.effort import some
 from tests.objectstore.ending import Agents, Ended, EndingObjects, Notes, World, kept_in, told
+
+pytestmark = pytest.mark.promise("never-lost")
 
 LONG = "long " + "x" * 300  # its name is a hash
 ITEMS = [f"{number} {'.' * 10_000}" for number in range(60)]  # some pages of them
@@ -173,7 +176,7 @@ def test_whoever_ends_between_two_requests_has_done_all_or_nothing(
         kept.append(kept_in(clean))
     asked = done[1].asked
     seen = set()
-    for at in range(len(asked)):
+    for at in some(range(len(asked))):
         for after in False, True:
             ended, _ = run(at, after=after)
             about = f"{'after' if after else 'before'} {asked[at]}, number {at} of {asked}"

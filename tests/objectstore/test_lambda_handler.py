@@ -19,7 +19,7 @@ from tests.servers import S3_ENVIRONMENT, S3Server
 HANDLER = Path(__file__).parents[2] / "examples" / "lambda_handler.py"
 
 
-@pytest.fixture(params=["s3", "file"])
+@pytest.fixture(params=["s3", pytest.param("file", marks=pytest.mark.slow)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "file":
         return f"file://{tmp_path}/agents"
@@ -60,6 +60,7 @@ def test_each_event_is_a_turn_and_a_redelivered_one_is_served_once(
     assert asked == ["hi, one", "hi, two"]
 
 
+@pytest.mark.slow
 def test_events_of_one_session_at_the_same_time_are_all_served(
     url: str, s3_environment: None
 ) -> None:

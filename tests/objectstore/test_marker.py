@@ -38,6 +38,7 @@ def test_a_place_is_marked_once() -> None:
     assert objects.kept == written
 
 
+@pytest.mark.promise("no-overwrite")
 @pytest.mark.parametrize("unsafe", [WithoutIfNoneMatch, WithoutIfMatch])
 def test_a_place_without_conditions_is_refused_and_left_empty(
     unsafe: type[InMemoryObjects],

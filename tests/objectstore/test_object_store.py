@@ -9,9 +9,13 @@ from pathlib import Path
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
 from checkpoint_objectstore._async.store import AsyncObjectStore
 from checkpoint_objectstore._sync.store import ObjectStore
+from tests.effort import times
 from tests.objectstore.in_memory import AsyncInMemoryObjects, InMemoryObjects
 
 PLACES: defaultdict[Path, InMemoryObjects] = defaultdict(InMemoryObjects)
+
+
+EXAMPLES = times(40, soak=40)  # the suite itself takes more in a soak
 
 
 def bytes_in(place: Path) -> Iterable[bytes]:
@@ -20,6 +24,7 @@ def bytes_in(place: Path) -> Iterable[bytes]:
 
 class TestObjectsInMemory(StoreSuite):
     keeps_times = False
+    examples = EXAMPLES
 
     def open(self, place: Path) -> ObjectStore:
         return ObjectStore(PLACES[place])
@@ -30,6 +35,7 @@ class TestObjectsInMemory(StoreSuite):
 
 class TestAsyncObjectsInMemory(AsyncStoreSuite):
     keeps_times = False
+    examples = EXAMPLES
 
     async def open(self, place: Path) -> AsyncObjectStore:
         return AsyncObjectStore(AsyncInMemoryObjects(PLACES[place]))

@@ -68,6 +68,7 @@ class OnSeaweedfs:
         return on_seaweedfs
 
 
+@pytest.mark.slow
 class TestMinistack(OnMinistack, Blocking):
     """Blocking."""
 
@@ -76,9 +77,11 @@ class TestMinistackAsync(OnMinistack, Asynchronous):
     """Asynchronous."""
 
 
+@pytest.mark.slow
 class TestSeaweedfs(OnSeaweedfs, Blocking):
     """Blocking."""
 
 
+@pytest.mark.slow
 class TestSeaweedfsAsync(OnSeaweedfs, Asynchronous):
     """Asynchronous."""

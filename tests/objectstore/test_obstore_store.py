@@ -51,11 +51,13 @@ def client(ministack: S3Server) -> Any:
     return ministack.client()
 
 
+@pytest.mark.slow
 class TestObstore(OnMinistack, StoreSuite):
     def open(self, place: Path) -> ObjectStore:
         return ObjectStore(self.bucket.blocking(_prefix_of(place)))
 
 
+@pytest.mark.slow
 class TestAsyncObstore(OnMinistack, AsyncStoreSuite):
     async def open(self, place: Path) -> AsyncObjectStore:
         return AsyncObjectStore(self.bucket.asynchronous(_prefix_of(place)))

@@ -11,6 +11,8 @@ from checkpoint import AgentState, Checkpointer, Memory, Retention
 from checkpoint_objectstore._sync.store import ObjectStore
 from tests.objectstore.in_memory import InMemoryObjects
 
+pytestmark = pytest.mark.promise("cost-of-turn")
+
 
 class Agent(AgentState, schema="agent", version=1):
     memory: Memory[str] = Memory()
@@ -136,6 +138,7 @@ def test_an_old_revision_takes_two_trips(place: InMemoryObjects) -> None:
     assert counted.taken() == [("get", 1), ("get_many", 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [None, Retention(keep_last=100)], ids=["all", "the last 100"])
 def test_a_thousand_turns_write_little_more_than_a_thousand_objects(
     place: InMemoryObjects, rule: Retention | None

@@ -42,6 +42,7 @@ class TestMinistack(OnS3):
         return ministack
 
 
+@pytest.mark.slow
 class TestSeaweedfs(OnS3):
     rounds = 2
     keeps_folders = True  # those of its file system, until it tidies up
@@ -51,6 +52,7 @@ class TestSeaweedfs(OnS3):
         return seaweedfs
 
 
+@pytest.mark.slow
 class TestMoto(OnS3):
     atomic = False
     many = 20

@@ -90,6 +90,7 @@ def test_the_parameters_of_a_url_reach_the_client(s3_environment: None) -> None:
     assert objects._clients.client() is client
 
 
+@pytest.mark.slow
 def test_objects_are_encrypted_by_the_key_that_a_url_names(
     moto: S3Server, s3_environment: None
 ) -> None:

@@ -114,10 +114,12 @@ class InThreads(OnS3):
         return ThreadedStore(self.bucket.store(place))
 
 
+@pytest.mark.slow
 class TestMinistack(OnMinistack, InBlocks, StoreSuite):
     """All of it."""
 
 
+@pytest.mark.slow
 class TestMinistackInThreads(OnMinistack, InThreads, Cancelled):
     """What threads make different."""
 
@@ -126,6 +128,7 @@ class TestSeaweedfs(OnSeaweedfs, InBlocks, Attachments, Pruned, Deletion, Header
     """What a server's own ways with conditions, listings and deletions could break."""
 
 
+@pytest.mark.slow
 class TestMoto(OnMoto, InBlocks, Deletion):
     """What needs no atomic conditions."""
 

@@ -69,6 +69,7 @@ def took(proxy: Proxy) -> list[tuple[str, str, int]]:
 # --- what they cost ------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("cost-of-turn")
 def test_a_save_is_one_put_and_a_restore_one_get(
     cp: Checkpointer[Agent], proxy: Proxy, url: str
 ) -> None:
@@ -103,6 +104,7 @@ def test_a_warm_restore_of_what_did_not_change_moves_no_bytes(
         assert took(proxy) == [("GET", "head", 304)]
 
 
+@pytest.mark.promise("cost-of-turn")
 def test_a_turn_is_one_get_and_one_put(cp: Checkpointer[Agent], proxy: Proxy) -> None:
     with cp.turn("user-42") as turn:
         turn.state.memory.append("hi")
@@ -118,6 +120,8 @@ def test_a_session_that_is_not_there_takes_one_get(cp: Checkpointer[Agent], prox
     assert took(proxy) == [("GET", "head", 404)]
 
 
+@pytest.mark.slow
+@pytest.mark.promise("cost-of-turn")
 def test_many_turns_take_hardly_more_than_a_put_each(
     cp: Checkpointer[Agent], proxy: Proxy, transport: str
 ) -> None:
@@ -154,6 +158,7 @@ def on_the_first_write(fault: Fault) -> Callable[[Request], Fault | None]:
     return lambda request: fault if request.method == "PUT" and request.attempt == 1 else None
 
 
+@pytest.mark.promise("unclear-resolved")
 @pytest.mark.parametrize("fault", HARMLESS.values(), ids=HARMLESS.keys())
 def test_a_save_is_done_once_whatever_happens_to_its_first_request(
     cp: Checkpointer[Agent], proxy: Proxy, url: str, fault: Fault
@@ -169,6 +174,7 @@ def test_a_save_is_done_once_whatever_happens_to_its_first_request(
         assert fresh.restore("user-42").revision == 3
 
 
+@pytest.mark.promise("no-overwrite")
 @pytest.mark.parametrize("fault", HARMLESS.values(), ids=HARMLESS.keys())
 def test_a_writer_that_lost_is_told_so_whatever_happens_to_its_first_request(
     cp: Checkpointer[Agent], proxy: Proxy, url: str, fault: Fault
@@ -186,6 +192,7 @@ def test_a_writer_that_lost_is_told_so_whatever_happens_to_its_first_request(
         assert other.restore("user-42").state.memory == ["1", "theirs"]
 
 
+@pytest.mark.promise("unclear-resolved")
 @pytest.mark.parametrize(
     "fault", [LOSE_REPLY, LOSE_REQUEST, answer(503, "SlowDown")], ids=["mute", "lost", "503"]
 )
@@ -203,6 +210,7 @@ def test_a_save_in_an_outage_is_settled_by_the_next_one(
     assert cp.restore("user-42").state.memory == ["1", "2"]
 
 
+@pytest.mark.promise("not-absent")
 @pytest.mark.parametrize(
     "fault",
     [LOSE_REPLY, RESET, answer(503), answer(404), Fault(keep=10)],

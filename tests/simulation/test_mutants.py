@@ -22,6 +22,8 @@ from checkpoint.testing.simulator.stores import Link
 
 SEEDS = range(200)
 
+pytestmark = pytest.mark.slow
+
 
 def finds(*rules: str, store: type = InMemoryStore, **given: Any) -> None:
     """Fail unless a seed finds that one of these rules is broken."""

@@ -25,8 +25,10 @@ from checkpoint_objectstore._format import Session, pack_segment
 from checkpoint_objectstore._known import Known
 from checkpoint_objectstore._layout import folder_of
 from checkpoint_objectstore.testing import simulate
+from tests.effort import SOAK
 from tests.objectstore.in_memory import InMemoryObjects
-from tests.strategies import SOAK
+
+pytestmark = pytest.mark.slow
 
 SEEDS = range(200)
 

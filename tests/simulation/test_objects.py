@@ -10,11 +10,11 @@ from checkpoint.errors import StoreUnavailable
 from checkpoint.testing.simulator import CALM, Report, Weather
 from checkpoint_objectstore.testing import simulate, simulated
 from checkpoint_objectstore.testing.link import ObjectsLink
+from tests.effort import SOAK, times
 from tests.objectstore.in_memory import InMemoryObjects
-from tests.strategies import SOAK
 
 CHUNKS = range(24 if SOAK else 2)
-SEEDS = 50 if SOAK else 12  # of each chunk
+SEEDS = times(12, soak=50)  # of each chunk
 OPERATIONS = 250 if SOAK else 150
 
 
@@ -24,6 +24,7 @@ def run(seed: int, **given: object) -> Report:
     return report
 
 
+@pytest.mark.promise("never-lost")
 @pytest.mark.parametrize("chunk", CHUNKS)
 def test_whatever_goes_wrong_between_two_requests_no_promise_is_broken(chunk: int) -> None:
     requests, kinds = 0, Counter[str]()
@@ -47,6 +48,7 @@ def test_the_same_seed_is_the_same_run() -> None:
     assert run(8, operations=60).trace.digest() != first.trace.digest()
 
 
+@pytest.mark.slow
 def test_the_requests_of_a_batch_are_lost_one_by_one() -> None:
     """Some are done and others not, and a process ends in the middle of them."""
     lines = [line for seed in range(6) for line in run(seed).trace.lines]
@@ -73,10 +75,11 @@ class Resending(ObjectsLink):
             return await super().replace(key, data, tag)
 
 
+@pytest.mark.promise("unclear-resolved")
 def test_a_driver_that_takes_its_own_first_try_for_another_writer_breaks_no_promise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It must not tell a refusal then; but every refusal is looked up, too."""
     monkeypatch.setattr(simulated, "ObjectsLink", Resending)
-    for seed in range(100 if SOAK else 8):
+    for seed in range(times(8, soak=100)):
         run(seed, weather=Weather(unanswered=0.2, late=0.05, slow=0.05, idle=0.01))

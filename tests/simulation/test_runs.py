@@ -15,10 +15,10 @@ import pytest
 from checkpoint._stores.registry import open_store
 from checkpoint.testing.simulator import CALM, Report, simulate
 from checkpoint.testing.simulator.__main__ import main
-from tests.strategies import SOAK
+from tests.effort import SOAK, times
 
 CHUNKS = range(12 if SOAK else 2)
-SEEDS = 60 if SOAK else 15  # of each chunk
+SEEDS = times(15, soak=60)  # of each chunk
 OPERATIONS = 250 if SOAK else 150
 
 
@@ -31,6 +31,7 @@ def run(seed: int, **given: object) -> Report:
 # --- many seeds ----------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("never-lost")
 @pytest.mark.parametrize("chunk", CHUNKS)
 def test_whatever_goes_wrong_no_promise_is_broken(chunk: int) -> None:
     requests, kinds = 0, Counter[str]()
@@ -49,7 +50,7 @@ def test_where_nothing_goes_wrong_nothing_fails() -> None:
         assert not [line for line in report.trace.lines if "StoreUnavailable" in line]
 
 
-@pytest.mark.parametrize("seed", range(20 if SOAK else 2))
+@pytest.mark.parametrize("seed", range(times(2, soak=20)))
 def test_a_run_on_sqlite_is_that_on_the_reference(seed: int, tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/simulated.db")
     on_sqlite = run(seed, store=lambda: store)
@@ -67,6 +68,7 @@ def test_the_same_seed_is_the_same_run() -> None:
     assert simulate(8).trace.digest() != first.trace.digest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_another_process_runs_the_same(hash_seed: str) -> None:
     """Neither the order of sets, nor the process id, nor the time of day comes into it."""

@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint._stores.threads import ThreadedStore
 from checkpoint.store import Pruning, SessionKey
 from checkpoint.testing import AsyncStoreSuite, StoreSuite
 from checkpoint_sql.sqlite import SqliteStore
+from tests.effort import times
 
 
 def sqlite_in(place: Path) -> SqliteStore:
@@ -49,6 +52,7 @@ class TestWithoutRewriting(StoreSuite):
         return WithoutRewriting()
 
 
+@pytest.mark.slow
 class TestInMemoryInThreads(AsyncStoreSuite):
     durable = False
 
@@ -57,6 +61,8 @@ class TestInMemoryInThreads(AsyncStoreSuite):
 
 
 class TestSqlite(StoreSuite):
+    examples = times(40, soak=40)  # the suite itself takes more in a soak
+
     def open(self, place: Path) -> SqliteStore:
         return sqlite_in(place)
 
@@ -64,6 +70,7 @@ class TestSqlite(StoreSuite):
         return rows_in(place)
 
 
+@pytest.mark.slow
 class TestSqliteInThreads(AsyncStoreSuite):
     async def open(self, place: Path) -> ThreadedStore:
         return ThreadedStore(sqlite_in(place))

@@ -43,6 +43,7 @@ def test_a_save_on_a_full_disk_says_so(told: dict[str, Any]) -> None:
         assert "nothing was written" in refused["says"]
 
 
+@pytest.mark.promise("never-lost")
 def test_what_was_saved_before_is_all_there(told: dict[str, Any]) -> None:
     later = told["later"]
     assert later["turns kept"] >= 3, "some turns went before the disk was full"
@@ -72,6 +73,7 @@ def test_with_room_enough_all_goes(told: dict[str, Any]) -> None:
     assert [last["saved"], last["begun"]] == [1, True]
 
 
+@pytest.mark.promise("never-lost")
 @pytest.mark.parametrize("what", ["restored", "saved", "begun"])
 def test_whatever_room_is_left_what_does_not_go_is_told_as_a_full_disk(
     told: dict[str, Any], what: str

@@ -83,6 +83,7 @@ def take_turn(cp: Dicts, item: str) -> None:
         turn.state.setdefault("memory", []).append(item)
 
 
+@pytest.mark.promise("cost-of-turn")
 def test_a_turn_of_a_session_is_one_select_and_one_transaction(
     statements: list[str], cp: Dicts
 ) -> None:
@@ -128,6 +129,7 @@ def test_the_statements_of_a_turn_use_an_index(path: Path, cp: Dicts) -> None:
             assert not [step for *_, step in plan if step.startswith("SCAN")]
 
 
+@pytest.mark.promise("cost-of-turn")
 def test_reading_a_segment_costs_the_same_however_long_the_history_before_it(
     path: Path, sqlite: SqliteStore
 ) -> None:
@@ -144,6 +146,7 @@ def test_reading_a_segment_costs_the_same_however_long_the_history_before_it(
     assert costs[0] == costs[1]
 
 
+@pytest.mark.promise("never-lost")
 def test_every_connection_syncs_each_commit_to_disk(
     statements: list[str], sqlite: SqliteStore
 ) -> None:
@@ -368,6 +371,7 @@ def test_an_empty_file_becomes_a_store(path: Path, cp: Dicts) -> None:
     assert cp.save("user-42", {"n": 1}).revision == 1
 
 
+@pytest.mark.promise("not-absent")
 def test_a_damaged_page_of_the_file_is_a_store_error_and_no_absence(path: Path, url: str) -> None:
     with checkpoint.open(url) as cp:
         cp.save("user-42", {"text": os.urandom(50_000)})

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from . import broken
 
 ROOT = Path(__file__).parent.parent.parent
@@ -18,6 +20,7 @@ def expected() -> set[tuple[str, str]]:
     return {(name, test) for name, suite in suites.items() for test in suite.red}
 
 
+@pytest.mark.slow
 def test_every_broken_store_fails_the_tests_of_the_promise_it_breaks(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     options = [

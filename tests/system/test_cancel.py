@@ -66,6 +66,7 @@ async def each_step(
     return tried
 
 
+@pytest.mark.promise("never-lost")
 @pytest.mark.parametrize("how", ["save", "turn", "branch"])
 def test_a_save_cancelled_at_any_step_is_whole_or_absent_and_the_next_settles_it(
     store: AsyncStore, kind: str, how: str
@@ -134,6 +135,7 @@ CALLS: dict[str, tuple[Callable[[Dicts, str], Awaitable[object]], object]] = {
 }
 
 
+@pytest.mark.promise("never-lost")
 @pytest.mark.parametrize(("call", "after"), CALLS.values(), ids=list(CALLS))
 def test_any_other_write_cancelled_at_any_step_is_whole_or_absent(
     store: AsyncStore,

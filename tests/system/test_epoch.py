@@ -223,6 +223,7 @@ WRITES: dict[str, tuple[Callable[[Checkpointer[dict[str, Any]]], object], object
 }
 
 
+@pytest.mark.promise("unclear-resolved")
 @pytest.mark.parametrize("becomes", [WORKS, NOT_DONE, DONE, LATE])
 @pytest.mark.parametrize(("write", "after"), WRITES.values(), ids=WRITES)
 @pytest.mark.parametrize("when", ["before", "after", "both"])
@@ -281,6 +282,7 @@ def test_a_turn_keeps_its_id_and_its_result(
 # --- with others' writes -------------------------------------------------------------------------
 
 
+@pytest.mark.promise("no-overwrite")
 def test_anothers_write_is_a_conflict_whatever_the_epoch_is(
     store: Meddled, cp: Checkpointer[dict[str, Any]]
 ) -> None:
@@ -382,6 +384,7 @@ def test_a_branch_whose_parent_was_taken_out_meanwhile_is_refused_and_names_no_l
 # --- answers that are lost -----------------------------------------------------------------------
 
 
+@pytest.mark.promise("unclear-resolved")
 @pytest.mark.parametrize("moves", [0, 1, 3])
 @pytest.mark.parametrize("arriving", ["before the epoch moves", "after it", "after the next save"])
 def test_an_unclear_save_whose_epoch_moved_is_settled_by_the_next_and_happens_once(

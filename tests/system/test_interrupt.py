@@ -20,19 +20,20 @@ from checkpoint import Checkpointer, SessionNotFound
 from checkpoint._stores.inmemory import InMemoryStore
 from checkpoint.store import Store
 from checkpoint_sql.sqlite import SqliteStore
-from tests.strategies import SOAK
+from tests.effort import times
 
 from .nursery import Nursery
 from .roles import SESSION, saver, saver_that_exits, state_at
 
 Dicts = Checkpointer[dict[str, Any]]
 
-ROUNDS = 300 if SOAK else 30
+ROUNDS = times(30, soak=300)
 
 
 # --- SIGTERM -------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("never-lost")
 @pytest.mark.parametrize("role", [saver, saver_that_exits], ids=["by default", "as SystemExit"])
 def test_a_terminated_save_is_whole_or_absent(
     nursery: Nursery, url: str, role: Callable[..., None]
@@ -142,11 +143,12 @@ def newest(cp: Dicts, session_id: str) -> tuple[int, object]:
 
     other = Thread(target=look, daemon=True)
     other.start()
-    other.join(10)
+    other.join(60)
     assert found, "a lock was left held"
     return found[0]
 
 
+@pytest.mark.promise("never-lost")
 @pytest.mark.parametrize("how", ["save", "turn"])
 def test_a_save_interrupted_at_any_call_is_whole_or_absent_and_the_next_settles_it(
     store: Store, how: str
@@ -180,6 +182,7 @@ def test_a_save_interrupted_at_any_call_is_whole_or_absent_and_the_next_settles_
         assert ends == {1, 2}, "interrupted both before and after it was written"
 
 
+@pytest.mark.promise("never-lost")
 def test_a_first_save_interrupted_at_any_call_is_whole_or_absent(store: Store) -> None:
     with checkpoint.open(store) as cp:
 
@@ -209,6 +212,7 @@ WHOLE: dict[str, tuple[Callable[[Dicts, str], object], object]] = {
 }
 
 
+@pytest.mark.promise("never-lost")
 @pytest.mark.parametrize(("call", "after"), WHOLE.values(), ids=list(WHOLE))
 def test_any_other_write_interrupted_at_any_call_is_whole_or_absent(
     store: Store, call: Callable[[Dicts, str], object], after: object

@@ -1,4 +1,4 @@
-"""Two hundred rounds of ``kill -9`` at random moments: every acknowledged save is there, whole."""
+"""Rounds of ``kill -9`` at random moments: every acknowledged save is there, whole."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 import checkpoint
-from tests.strategies import SOAK
+from tests.effort import times
 
 from .nursery import Nursery
 from .roles import SESSION, saver, state_at
 
-ROUNDS = 2000 if SOAK else 200
+pytestmark = pytest.mark.promise("never-lost")
+
+ROUNDS = times(200, soak=2000)
 A_NEW_FILE_EVERY = 8  # rounds
 
 

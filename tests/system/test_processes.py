@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import checkpoint
-from tests.strategies import SOAK
+from tests.effort import times
 
 from .nursery import Nursery
 from .roles import SESSION, forking, forking_amid_writes, forking_in_threads, nobody, opener
@@ -19,7 +19,7 @@ from .roles import SESSION, forking, forking_amid_writes, forking_in_threads, no
 OPENERS = 20
 
 
-@pytest.mark.parametrize("round", range(50 if SOAK else 5))
+@pytest.mark.parametrize("round", range(times(5, soak=50)))
 def test_processes_that_open_a_new_store_at_once_all_get_it(
     nursery: Nursery, url: str, round: int
 ) -> None:
@@ -52,6 +52,7 @@ def test_a_store_that_was_used_goes_on_in_forked_children_and_in_the_parent(
     assert child.wait() == 0
 
 
+@pytest.mark.promise("never-lost")
 def test_a_fork_amid_the_writes_of_threads_loses_none(nursery: Nursery, url: str) -> None:
     child = nursery.start(forking_amid_writes, url=url, children=6)
     assert child.hear() == [[0] * 6, True]
@@ -62,7 +63,7 @@ def test_a_fork_amid_the_writes_of_threads_loses_none(nursery: Nursery, url: str
 
 def test_threads_that_fork_at_once_do_not_block_each_other(nursery: Nursery, url: str) -> None:
     child = nursery.start(forking_in_threads, url=url, threads=4, forks=10)
-    assert child.hear(20) == [[0] * 40, 80], "it is blocked, or lost what was said"
+    assert child.hear(120) == [[0] * 40, 80], "it is blocked, or lost what was said"
     assert child.wait() == 0
 
 
@@ -128,6 +129,7 @@ def refused(told: list[list[str]], times: int, path: str) -> None:
         assert path in sentence
 
 
+@pytest.mark.promise("not-absent")
 def test_a_file_that_may_not_be_read_is_an_outage_and_no_absence(
     nursery: Nursery, shared: Path
 ) -> None:

@@ -17,6 +17,8 @@ from checkpoint.store import Store
 from .nursery import Nursery
 from .roles import SESSION, one_save, racer
 
+pytestmark = pytest.mark.promise("no-overwrite")
+
 PROCESSES, TURNS = 16, 50
 
 Dicts = Checkpointer[dict[str, object]]

@@ -30,6 +30,8 @@ from checkpoint._sync.commits import ATTEMPTS
 from .faults import DONE, FAILS, LATE, NOT_DONE, TWICE, WORKS, Dead, Stepping, Unreliable
 from .roles import SESSION
 
+pytestmark = pytest.mark.promise("unclear-resolved")
+
 Dicts = Checkpointer[dict[str, Any]]
 LOST = (NOT_DONE, DONE, LATE)
 
@@ -532,6 +534,7 @@ CALLS: dict[str, Callable[[Dicts], object]] = {
 }
 
 
+@pytest.mark.promise("not-absent")
 @pytest.mark.parametrize("call", CALLS.values(), ids=list(CALLS))
 def test_an_outage_is_never_told_as_a_missing_session(call: Callable[[Dicts], object]) -> None:
     dead = Dead(InMemoryStore())
@@ -542,6 +545,7 @@ def test_an_outage_is_never_told_as_a_missing_session(call: Callable[[Dicts], ob
     assert not isinstance(caught.value, LookupError)
 
 
+@pytest.mark.promise("not-absent")
 def test_a_second_session_is_not_begun_when_the_first_cannot_be_read(
     store: Unreliable, cp: Dicts
 ) -> None:

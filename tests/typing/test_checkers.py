@@ -12,6 +12,9 @@ import pytest
 HERE = Path(__file__).parent
 
 
+pytestmark = pytest.mark.slow  # make types runs them, too
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A user's project with the files in it, so that the *installed* library is checked."""

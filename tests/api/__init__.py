@@ -1,0 +1,1 @@
+"""The public API, as a demanding user would test it: each behaviour once, on both of its forms."""
