@@ -22,7 +22,7 @@ Notes for implementers:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 from checkpoint._ids import SessionKey
 
@@ -251,10 +251,10 @@ class Rewriting(Protocol):
     ``delete_revision`` needs it for a revision that others follow in its segment.
 
     Attributes:
-        rewrites: whether the store has this ability.
+        rewrites: a store without this ability does not have the attribute.
     """
 
-    rewrites: bool
+    rewrites: Literal[True]
 
 
 class AsyncStore(Protocol):

@@ -166,8 +166,8 @@ def test_the_version_is_that_of_the_distribution() -> None:
 
 
 def public_methods(cls: type) -> Iterator[tuple[str, Any]]:
-    for name, value in vars(cls).items():
-        if not name.startswith("_") and inspect.isfunction(value):
+    for name, value in inspect.getmembers(cls, inspect.isfunction):  # inherited ones too
+        if not name.startswith("_"):
             yield f"{cls.__name__}.{name}", value
 
 
@@ -194,7 +194,9 @@ def test_every_public_method_and_property_is_documented() -> None:
     for cls in classes():
         if issubclass(cls, CheckpointError):
             continue  # its one sentence is held by the tests of the errors
-        for member, value in vars(cls).items():
+        ours = [base for base in cls.__mro__ if base.__module__.startswith("checkpoint")]
+        members = {name: value for base in reversed(ours) for name, value in vars(base).items()}
+        for member, value in members.items():
             callable_ = inspect.isroutine(value) or isinstance(value, property)
             if member.startswith("_") or not callable_:
                 continue

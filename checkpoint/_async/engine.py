@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, TypeVar
 
-from checkpoint._async.commits import EpochMoved, conflict, contended, send
+from checkpoint._async.commits import EpochMoved, conflict, send
 from checkpoint._async.loading import AsyncLoader
 from checkpoint._async.paging import PagesGone
 from checkpoint._hydrator import required_pages
@@ -45,7 +45,7 @@ class AsyncEngine(AsyncLoader[S]):
     async def capture(self, subject: Any) -> S:
         """The state of ``subject``: captured from an agent, or the subject itself."""
         adapter = self.options.adapter
-        state: S = await async_value(adapter.capture(subject)) if adapter else subject
+        state: S = subject if adapter is None else await async_value(adapter.capture(subject))
         return state
 
     async def lineage_of(
@@ -274,18 +274,19 @@ class AsyncEngine(AsyncLoader[S]):
 
         Returns the stored draft, or None if there was nothing to do.
         """
-        async for left in AsyncAttempts():
-            if (made := draft(await self.tip(key))) is None:
-                return None
+        attempts = AsyncAttempts()
+        left = await anext(attempts)
+        while (made := draft(await self.tip(key))) is not None:
             try:
                 await self._send(key, made)
-                return made
+                break
             except EpochMoved:
-                continue
+                continue  # no other save was first, so this is not another attempt
             except Conflict:
                 if not left:
                     raise
-        raise contended(key)
+            left = await anext(attempts)
+        return made
 
     async def copy(
         self, key: SessionKey, loaded: Baseline, source: tuple[str, int], tip: Tip | None

@@ -34,7 +34,7 @@ async def read_segments(store: AsyncStore, key: SessionKey) -> tuple[Head | None
     Raises:
         Conflict: others removed something on every attempt.
     """
-    async for _ in AsyncAttempts():
+    async for _ in AsyncAttempts(first=0):
         head = await read_head(store, key)
         bases = await read_bases(store, key)
         after = await read_head(store, key)

@@ -246,7 +246,7 @@ class AsyncLoader(Generic[S]):
     async def _begun(
         self, state: S, lineage: Lineage, adapter: AsyncAdapter[S, Any] | None
     ) -> Begun[S]:
-        agent = await async_value(adapter.build(state)) if adapter else state
+        agent = state if adapter is None else await async_value(adapter.build(state))
         self.lineages.remember(agent, lineage)
         return Begun(state, agent, lineage)
 

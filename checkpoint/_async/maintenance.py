@@ -241,7 +241,7 @@ async def sweep(
 
 async def delete(engine: AsyncEngine[Any], key: SessionKey) -> bool:
     """Delete a session and the pages that no fork needs; return whether it existed."""
-    async for _ in AsyncAttempts():
+    async for _ in AsyncAttempts(first=0):
         head = await read_head(engine.store, key)
         if head is None:
             return False

@@ -37,7 +37,7 @@ async def fork(
     """
     made: list[tuple[SessionKey, Attachment]] = []
     try:
-        async for _ in AsyncAttempts():
+        async for _ in AsyncAttempts(first=0):
             loaded = await engine.load(source, revision)
             tip = await engine.require_absent(target)
             revision = loaded.header.revision

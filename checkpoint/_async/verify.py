@@ -39,7 +39,7 @@ async def verify(engine: AsyncEngine[Any], key: SessionKey) -> list[Problem]:
         SessionNotFound: the session does not exist.
         Conflict: others pruned it on every attempt.
     """
-    async for _ in AsyncAttempts():
+    async for _ in AsyncAttempts(5, first=0):
         try:
             head = await read_head(engine.store, key)
         except (Damaged, UnsupportedFormat) as exc:

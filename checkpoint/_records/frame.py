@@ -18,6 +18,7 @@ The format is unstable until the first released corpus is committed with the tes
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
@@ -70,15 +71,16 @@ def flags_of(data: bytes, magic: bytes, what: str) -> int:
         Damaged: the bytes do not start with the magic.
         UnsupportedFormat: this version does not know the format, the flags or the key.
     """
-    flags = _FLAGS.get(data[:START_SIZE])
-    if flags is not None and data.startswith(magic):
+    begin = bytes(data[:START_SIZE])  # a store may hand out other kinds of bytes
+    flags = _FLAGS.get(begin)
+    if flags is not None and begin.startswith(magic):
         return flags
-    if len(data) < START_SIZE or not data.startswith(magic):
+    if len(begin) < START_SIZE or not begin.startswith(magic):
         raise Damaged(
             f"{what} does not start with the magic bytes {magic.decode()}: it was cut short or "
             f"replaced"
         )
-    version, found, key_id = data[len(magic) : START_SIZE]
+    version, found, key_id = begin[len(magic) :]
     raise UnsupportedFormat(
         f"{what} has format {version}, flags {found:#x}, key {key_id}; this version reads format "
         f"{FORMAT}. If a newer agent-checkpoint wrote it, upgrade; if not, it is damaged"
@@ -100,8 +102,8 @@ def decode_header(header: bytes) -> tuple[dict[int, Any], int]:
         Damaged: the bytes are not a header.
         UnsupportedFormat: see :func:`flags_of`.
     """
-    flags = flags_of(header, RECORD, "the record")
-    if len(header) <= START_SIZE + SUM_SIZE or header != with_sum(header[:-SUM_SIZE]):
+    flags = flags_of(header if len(header) > START_SIZE + SUM_SIZE else b"", RECORD, "the record")
+    if header[-SUM_SIZE:] != _sum_of(header[:-SUM_SIZE]):
         raise Damaged("the header of the record was changed or cut short")
     try:
         fields = decode_shallow(header[START_SIZE:-SUM_SIZE])
@@ -114,7 +116,11 @@ def decode_header(header: bytes) -> tuple[dict[int, Any], int]:
 
 def with_sum(data: bytes) -> bytes:
     """The bytes, followed by their CRC-32."""
-    return data + crc32(data).to_bytes(SUM_SIZE, "big")
+    return data + _sum_of(data)
+
+
+def _sum_of(data: bytes) -> bytes:
+    return crc32(data).to_bytes(SUM_SIZE, "big")
 
 
 # --- bodies --------------------------------------------------------------------------------------
@@ -140,16 +146,16 @@ def unpacked_size(body: bytes, flags: int) -> int:
     return declared_size(body) if flags & COMPRESSED else len(body)
 
 
-def unpack(body: bytes, flags: int, size: int, context: ZstdDecompressor) -> bytes:
+def unpack(body: bytes, flags: int, size: int, context: Callable[[], ZstdDecompressor]) -> bytes:
     """The inverse of :func:`pack`, once the size was accepted.
 
     Args:
-        context: made of the prefix, by :func:`checkpoint._records.compression.decompressor`.
+        context: makes one of the prefix, as :func:`~checkpoint._records.compression.decompressor`.
 
     Raises:
         Damaged: the body does not decompress to that size with this prefix.
     """
-    return decompress(body, size, context) if flags & COMPRESSED else body
+    return decompress(body, size, context()) if flags & COMPRESSED else body
 
 
 # --- digests -------------------------------------------------------------------------------------

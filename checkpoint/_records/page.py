@@ -12,6 +12,8 @@ page of it, their *anchor*, which the header names with each of them.
 
 from __future__ import annotations
 
+from functools import partial
+
 from checkpoint._ids import SessionKey
 from checkpoint._records import frame
 from checkpoint._records.compression import decompressor
@@ -58,4 +60,4 @@ def decode_page(
             f"page {id.hex()} and the data read before it exceed the limit for a state; restore "
             f"with window=, or open the store with a larger max_bytes if it is trusted"
         )
-    return frame.unpack(body, flags, size, decompressor(anchor))
+    return frame.unpack(body, flags, size, partial(decompressor, anchor))

@@ -229,11 +229,14 @@ class _OpenTip:
             )
         size = frame.unpacked_size(stored, flags)
         self.check_size(size, limits)
-        self._context = self._context or decompressor(self._prefix)
-        raw = frame.unpack(stored, flags, size, self._context)
+        raw = frame.unpack(stored, flags, size, self._decompressor)
         body = read_body(header.kind, raw, header.pages)
         self.add(header, record, raw, body.result)
         return body
+
+    def _decompressor(self) -> ZstdDecompressor:
+        self._context = self._context or decompressor(self._prefix)
+        return self._context
 
     def check_size(self, raw_size: int, limits: Limits) -> None:
         """Raise StateTooLarge if a body of this size would make the segment too large."""

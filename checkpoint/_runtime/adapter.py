@@ -38,13 +38,13 @@ class Adapter(Protocol[S, T]):
         """Return the state of an agent, without changing the agent."""
 
     def build(self, state: S, /) -> T:
-        """Make a live agent from a state."""
+        """Make a live agent from a state. None is an agent like any other."""
 
 
 class AsyncAdapter(Protocol[S, T]):
     """:class:`Adapter` with coroutines, for ``open_async``; that also accepts a plain one."""
 
-    async def capture(self, agent: T, /) -> S:
+    def capture(self, agent: T, /) -> S | Awaitable[S]:
         """Return the state of an agent, without changing the agent."""
 
     async def build(self, state: S, /) -> T:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Self
 
 from typing_extensions import TypeVar
@@ -89,7 +89,7 @@ class Restored(Generic[S, T]):
 
     state: S
     snapshot: Snapshot
-    agent: T
+    agent: T = field(repr=False)  # which would show the state twice
 
     @property
     def revision(self) -> int:

@@ -34,19 +34,14 @@ class _Attempts:
 
     def __init__(self, most: int = 20, *, first: float = 0.004, longest: float = 0.25) -> None:
         self._left = most
-        self._pause = 0.0
-        self._next = first
+        self._is_first = True
+        self._pause = first
         self._longest = longest
 
-    def _begin(self) -> bool:
-        """Count an attempt; return False if none was left."""
-        self._left -= 1
-        return self._left >= 0
-
     def _seconds(self) -> float:
-        """The pause before the attempt; 0 before the first."""
-        pause, self._pause = self._pause, min(self._next, self._longest)
-        self._next = 2 * self._pause
+        """The pause before the next attempt that is not the first."""
+        pause = min(self._pause, self._longest)
+        self._pause = 2 * pause
         return pause * (0.5 + random() / 2)
 
 
@@ -57,9 +52,12 @@ class AsyncAttempts(_Attempts):
         return self
 
     async def __anext__(self) -> int:
-        if not self._begin():
+        self._left -= 1
+        if self._left < 0:
             raise StopAsyncIteration
-        if seconds := self._seconds():
+        if self._is_first:
+            self._is_first = False
+        elif seconds := self._seconds():
             await async_sleep(seconds)
         return self._left
 
@@ -71,9 +69,12 @@ class Attempts(_Attempts):
         return self
 
     def __next__(self) -> int:
-        if not self._begin():
+        self._left -= 1
+        if self._left < 0:
             raise StopIteration
-        if seconds := self._seconds():
+        if self._is_first:
+            self._is_first = False
+        elif seconds := self._seconds():
             sleep(seconds)
         return self._left
 

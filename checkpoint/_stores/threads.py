@@ -36,7 +36,8 @@ class ThreadedStore:
 
     def __init__(self, store: Store, threads: int = 8) -> None:
         self._store = store
-        self.rewrites = getattr(store, "rewrites", False)
+        if getattr(store, "rewrites", False):
+            self.rewrites = True
         self._threads = threads
         self._pool = self._new_pool()
         self._pid = os.getpid()

@@ -21,7 +21,7 @@ from checkpoint._runtime.lineage import Lineage
 from checkpoint._runtime.snapshot import Snapshot
 from checkpoint._runtime.waiting import Attempts, value
 from checkpoint._serializer import Draft, draft_save, draft_tombstone, owned_by, serialize
-from checkpoint._sync.commits import EpochMoved, conflict, contended, send
+from checkpoint._sync.commits import EpochMoved, conflict, send
 from checkpoint._sync.loading import Loader
 from checkpoint._sync.paging import PagesGone
 from checkpoint.errors import (
@@ -47,7 +47,7 @@ class Engine(Loader[S]):
     def capture(self, subject: Any) -> S:
         """The state of ``subject``: captured from an agent, or the subject itself."""
         adapter = self.options.adapter
-        state: S = value(adapter.capture(subject)) if adapter else subject
+        state: S = subject if adapter is None else value(adapter.capture(subject))
         return state
 
     def lineage_of(self, subject: object, key: SessionKey, parent: Snapshot | None) -> Lineage:
@@ -274,18 +274,19 @@ class Engine(Loader[S]):
 
         Returns the stored draft, or None if there was nothing to do.
         """
-        for left in Attempts():
-            if (made := draft(self.tip(key))) is None:
-                return None
+        attempts = Attempts()
+        left = next(attempts)
+        while (made := draft(self.tip(key))) is not None:
             try:
                 self._send(key, made)
-                return made
+                break
             except EpochMoved:
-                continue
+                continue  # no other save was first, so this is not another attempt
             except Conflict:
                 if not left:
                     raise
-        raise contended(key)
+            left = next(attempts)
+        return made
 
     def copy(
         self, key: SessionKey, loaded: Baseline, source: tuple[str, int], tip: Tip | None

@@ -36,7 +36,7 @@ def read_segments(store: Store, key: SessionKey) -> tuple[Head | None, list[Base
     Raises:
         Conflict: others removed something on every attempt.
     """
-    for _ in Attempts():
+    for _ in Attempts(first=0):
         head = read_head(store, key)
         bases = read_bases(store, key)
         after = read_head(store, key)

@@ -246,7 +246,7 @@ class Loader(Generic[S]):
         return loaded, loaded.result
 
     def _begun(self, state: S, lineage: Lineage, adapter: Adapter[S, Any] | None) -> Begun[S]:
-        agent = value(adapter.build(state)) if adapter else state
+        agent = state if adapter is None else value(adapter.build(state))
         self.lineages.remember(agent, lineage)
         return Begun(state, agent, lineage)
 

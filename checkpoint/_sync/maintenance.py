@@ -243,7 +243,7 @@ def sweep(
 
 def delete(engine: Engine[Any], key: SessionKey) -> bool:
     """Delete a session and the pages that no fork needs; return whether it existed."""
-    for _ in Attempts():
+    for _ in Attempts(first=0):
         head = read_head(engine.store, key)
         if head is None:
             return False

@@ -39,7 +39,7 @@ def fork(
     """
     made: list[tuple[SessionKey, Attachment]] = []
     try:
-        for _ in Attempts():
+        for _ in Attempts(first=0):
             loaded = engine.load(source, revision)
             tip = engine.require_absent(target)
             revision = loaded.header.revision

@@ -41,7 +41,7 @@ def verify(engine: Engine[Any], key: SessionKey) -> list[Problem]:
         SessionNotFound: the session does not exist.
         Conflict: others pruned it on every attempt.
     """
-    for _ in Attempts():
+    for _ in Attempts(5, first=0):
         try:
             head = read_head(engine.store, key)
         except (Damaged, UnsupportedFormat) as exc:

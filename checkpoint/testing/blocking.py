@@ -37,7 +37,8 @@ class Blocking:
         self._thread = Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._store = self._run(open())
-        self.rewrites = getattr(self._store, "rewrites", False)
+        if getattr(self._store, "rewrites", False):
+            self.rewrites = True
 
     def read(
         self, key: SessionKey, revision: int | None = None, *, since: int = 0

@@ -292,6 +292,20 @@ async def test_an_adapter_may_be_an_object(place: Place) -> None:
     assert (await agents.restore("user-42")).agent.memory == ["hi there"]
 
 
+class EmptyAdapter(SupportAdapter):
+    """An adapter that is also a collection, and an empty one is false."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+async def test_an_adapter_that_is_false_is_an_adapter(place: Place) -> None:
+    agents: Agents = place.open(Support, adapter=EmptyAdapter(str.title))
+    async with agents.turn("user-42") as turn:
+        assert turn.agent.answer("hi") == "Hi"
+    assert (await agents.restore("user-42")).agent.memory == ["hi"]
+
+
 async def test_one_turn_may_build_its_agent_in_another_way(place: Place) -> None:
     agents: Agents = place.open(Support, adapter=SupportAdapter(str.title))
     async with agents.turn("user-42", build=SupportAdapter(str.lower).build) as turn:

@@ -1,4 +1,4 @@
-"""Records sealed and opened: bounded before anything is allocated, and readable for good."""
+"""Records written and read: bounded before anything is allocated, and readable for good."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def header(revision: int = 1, kind: Kind = Kind.BASE, **more: Any) -> RecordHead
     )
 
 
-def sealed(
+def encoded(
     header: RecordHeader, body: dict[int, Any], tip: Tip | None = None
 ) -> tuple[Record, Tip]:
     return encode_record(KEY, header, body, tip, LIMITS)
@@ -92,7 +92,7 @@ def perhaps_damaged(revision: int) -> Iterator[None]:
             raise
 
 
-# --- what is sealed is read ----------------------------------------------------------------------
+# --- what is written is read ---------------------------------------------------------------------
 
 
 @examples(150)
@@ -103,7 +103,7 @@ def test_every_revision_of_a_segment_reads_back(states: list[dict[Any, Any]]) ->
     for revision, state in enumerate(states, start=1):
         body = {OPERATIONS: [[0, [], state]]} if tip else base_of(state)
         kind = Kind.PATCH if tip else Kind.BASE
-        record, tip = sealed(header(revision, kind), body, tip)
+        record, tip = encoded(header(revision, kind), body, tip)
         records.append(record)
     for revision, state in enumerate(states, start=1):
         found = loaded(records[:revision])
@@ -141,7 +141,7 @@ def test_a_header_reads_back(
     source: tuple[str, int] | None,
     recent: list[Recent],
 ) -> None:
-    sealed = RecordHeader(
+    written = RecordHeader(
         revision=revision,
         kind=kind,
         write_id=write_id,
@@ -155,15 +155,15 @@ def test_a_header_reads_back(
         source=source,
         recent=tuple(recent),
     )
-    head = frame.encode_header(header_fields(sealed), frame.COMPRESSED)
-    assert read_header(Record(revision, head, b"")) == (sealed, True)
+    head = frame.encode_header(header_fields(written), frame.COMPRESSED)
+    assert read_header(Record(revision, head, b"")) == (written, frame.COMPRESSED)
 
 
 def test_a_header_without_its_optional_fields_has_their_defaults() -> None:
-    sealed = header(parent_revision=0)
-    assert header_fields(sealed).keys() == {1, 2, 3, 4, 5, 6}
-    head = frame.encode_header(header_fields(sealed), 0)
-    assert read_header(Record(1, head, b"")) == (sealed, False)
+    written = header(parent_revision=0)
+    assert header_fields(written).keys() == {1, 2, 3, 4, 5, 6}
+    head = frame.encode_header(header_fields(written), 0)
+    assert read_header(Record(1, head, b"")) == (written, 0)
 
 
 def test_a_new_segment_remembers_a_ring_of_writes_and_no_more() -> None:
@@ -171,8 +171,8 @@ def test_a_new_segment_remembers_a_ring_of_writes_and_no_more() -> None:
     for revision in range(1, RING + 9):
         kind = Kind.PATCH if tip else Kind.BASE
         body: dict[int, Any] = {OPERATIONS: []} if tip else base_of()
-        _, tip = sealed(header(revision, kind, turn_id=f"t{revision}"), body, tip)
-    record, tip = sealed(header(RING + 9), base_of(), tip)
+        _, tip = encoded(header(revision, kind, turn_id=f"t{revision}"), body, tip)
+    record, tip = encoded(header(RING + 9), base_of(), tip)
     ring = read_header(record)[0].recent
     assert [write.turn_id for write in ring] == [f"t{n}" for n in range(9, RING + 9)]
     assert read(KEY, [record], LIMITS).tip == tip
@@ -181,10 +181,10 @@ def test_a_new_segment_remembers_a_ring_of_writes_and_no_more() -> None:
 def test_a_segment_ends_before_it_costs_more_than_a_new_base_of() -> None:
     tip: Tip | None = None
     patches = 0
-    _, tip = sealed(header(), base_of())
+    _, tip = encoded(header(), base_of())
     while True:
         patch = header(patches + 2, Kind.PATCH)
-        _, after = sealed(patch, {OPERATIONS: [[0, ["n"], patches]]}, tip)
+        _, after = encoded(patch, {OPERATIONS: [[0, ["n"], patches]]}, tip)
         if not after.is_worth_keeping(tip):
             break
         tip, patches = after, patches + 1
@@ -194,11 +194,11 @@ def test_a_segment_ends_before_it_costs_more_than_a_new_base_of() -> None:
 
 def test_patches_in_a_row_are_read_with_one_context(monkeypatch: pytest.MonkeyPatch) -> None:
     """Making one takes several times as long as a patch, and they have their prefix in common."""
-    record, tip = sealed(header(), base_of({"n": 0}))
+    record, tip = encoded(header(), base_of({"n": 0}))
     records = [record]
     for n in range(80):
         text = {OPERATIONS: [[0, ["n"], f"{n} " * 60]]}
-        record, tip = sealed(header(n + 2, Kind.PATCH), text, tip)
+        record, tip = encoded(header(n + 2, Kind.PATCH), text, tip)
         records.append(record)
     assert sum(read_header(record)[1] for record in records) == 80, "patches are compressed"
     made: list[object] = []
@@ -229,8 +229,8 @@ def test_an_anchor_that_is_none_of_the_pages_before_it_is_damage(back: list[Any]
 
 def test_a_repeated_body_costs_next_to_nothing_in_a_patch() -> None:
     text = "".join(chr(33 + n * n % 89) for n in range(3000))
-    _, tip = sealed(header(), base_of({"text": text}))
-    record, after = sealed(header(2, Kind.PATCH), {OPERATIONS: [[0, ["copy"], text]]}, tip)
+    _, tip = encoded(header(), base_of({"text": text}))
+    record, after = encoded(header(2, Kind.PATCH), {OPERATIONS: [[0, ["copy"], text]]}, tip)
     assert after.patch_raw > 3000
     assert len(record.body) < 150
 
@@ -251,7 +251,7 @@ def test_a_newer_format_is_told_apart_from_damage(index: int) -> None:
     "key", [SessionKey("default", "user-43"), SessionKey("tenant", "user-42"), SessionKey("d", "u")]
 )
 def test_a_record_is_bound_to_its_session_and_namespace(key: SessionKey) -> None:
-    record, _ = sealed(header(), base_of())
+    record, _ = encoded(header(), base_of())
     assert loaded([record]).document == {}
     with pytest.raises(Damaged, match="digest"):
         read(key, [record], LIMITS)
@@ -335,16 +335,16 @@ def test_a_skippable_frame_is_refused() -> None:
 
 def test_all_bodies_of_a_segment_together_are_bounded() -> None:
     """Each is within the limit; together they are a bomb of another kind."""
-    base, tip = sealed(header(), base_of())
+    base, tip = encoded(header(), base_of())
     records = [base]
     for revision in range(2, 60):
         zeros = {OPERATIONS: [[0, ["zeros"], bytes(1000)], [0, ["n"], revision]]}
-        record, tip = sealed(header(revision, Kind.PATCH), zeros, tip)
+        record, tip = encoded(header(revision, Kind.PATCH), zeros, tip)
         records.append(record)
     assert loaded(records).document["n"] == 59
     bomb = {OPERATIONS: [[0, ["zeros"], bytes(900_000)]]}
     for revision in range(60, 100):
-        record, tip = sealed(header(revision, Kind.PATCH), bomb, tip)
+        record, tip = encoded(header(revision, Kind.PATCH), bomb, tip)
         records.append(record)
     assert sum(len(record.body) for record in records) < 50_000
     with pytest.raises(StateTooLarge):
@@ -398,7 +398,29 @@ _operations = st.tuples(st.integers(0, 3), st.lists(st.integers(0, 2) | st.text(
     )
 )
 def test_operations_of_anything_are_a_document_or_damage(operations: list[Any]) -> None:
-    base, tip = sealed(header(), base_of({"": [1, [2]], "a": "text"}))
-    patch, _ = sealed(header(2, Kind.PATCH), {OPERATIONS: operations}, tip)
+    base, tip = encoded(header(), base_of({"": [1, [2]], "a": "text"}))
+    patch, _ = encoded(header(2, Kind.PATCH), {OPERATIONS: operations}, tip)
     with perhaps_damaged(revision=2):
         loaded([base, patch])
+
+
+# --- what stores hand out ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_the_start_of_a_frame_may_be_any_kind_of_bytes(kind: Any) -> None:
+    for magic in (frame.RECORD, frame.PAGE):
+        for flags in (0, frame.COMPRESSED):
+            assert frame.flags_of(kind(frame.start(magic, flags)), magic, "it") == flags
+
+
+def test_a_frame_of_another_kind_is_damage() -> None:
+    kinds = [frame.RECORD, frame.PAGE, frame.HEAD_OBJECT, frame.SEGMENT_OBJECT]
+    for kind in kinds:
+        for other in kinds:
+            if other != kind:
+                with pytest.raises(Damaged, match="magic"):
+                    frame.flags_of(frame.start(other), kind, "it")
+        for short in range(frame.START_SIZE):
+            with pytest.raises(Damaged, match="cut short"):
+                frame.flags_of(frame.start(kind)[:short], kind, "it")

@@ -473,3 +473,25 @@ def test_a_save_cancelled_at_any_step_of_that_is_whole_or_absent(store: Meddled)
             assert seen == {(2, False), (3, False), (3, True)}
 
     asyncio.run(main())
+
+
+class Restless(InMemoryStore):
+    """A store whose epoch moves before each of the next commits."""
+
+    moves = 0
+
+    def commit(self, key: SessionKey, commit: Commit) -> bool:
+        if self.moves:
+            self.moves -= 1
+            move_epoch(self, key)
+        return super().commit(key, commit)
+
+
+@pytest.mark.parametrize("call", ["overwrite", "delete"])
+def test_an_epoch_that_moves_is_not_another_writer_however_often(call: str) -> None:
+    store = Restless()
+    with checkpoint.open(store) as cp:
+        cp.save(SESSION, {"n": 1})
+        store.moves = 50
+        assert cp.overwrite(SESSION, {"n": 2}) if call == "overwrite" else cp.delete(SESSION)
+        assert store.moves == 0

@@ -67,7 +67,8 @@ def test_a_terminated_save_is_whole_or_absent(
 # What runs between a call of a save and its answer, but for the pure parts: the codec, pydantic.
 INTERRUPTED = (
     *("turn.py", "checkpointer.py", "engine.py", "loading.py", "commits.py", "inmemory.py"),
-    *("sqlite.py", "sqlite_file.py", "rows.py", "contextlib.py", "threading.py"),
+    *("waiting.py", "sqlite.py", "sqlite_file.py", "rows.py", "contextlib.py"),
+    "threading.py",
 )
 
 

@@ -27,7 +27,7 @@ async def check_place(objects: AsyncObjects) -> None:
         StoreError: it did not answer.
     """
     refused = ""
-    async for _ in AsyncAttempts():
+    async for _ in AsyncAttempts(first=0):
         marker = await objects.get(MARKER)
         if marker is not None and not marker.data.startswith(_TRIAL):
             _check_layout(marker.data)

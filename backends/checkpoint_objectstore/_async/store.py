@@ -73,7 +73,7 @@ class AsyncObjectStore:
     async def read(
         self, key: SessionKey, revision: int | None = None, *, since: int = 0
     ) -> Segment | None:
-        async for _ in AsyncAttempts():
+        async for _ in AsyncAttempts(first=0):
             known = await self._head(key)
             if known is None:
                 return None
@@ -93,7 +93,7 @@ class AsyncObjectStore:
     async def headers(
         self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        async for _ in AsyncAttempts():
+        async for _ in AsyncAttempts(first=0):
             known = await self._head(key)
             if known is None:
                 return []

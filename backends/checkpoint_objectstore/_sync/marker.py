@@ -29,7 +29,7 @@ def check_place(objects: Objects) -> None:
         StoreError: it did not answer.
     """
     refused = ""
-    for _ in Attempts():
+    for _ in Attempts(first=0):
         marker = objects.get(MARKER)
         if marker is not None and not marker.data.startswith(_TRIAL):
             _check_layout(marker.data)

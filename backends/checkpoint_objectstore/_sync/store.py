@@ -75,7 +75,7 @@ class ObjectStore:
     def read(
         self, key: SessionKey, revision: int | None = None, *, since: int = 0
     ) -> Segment | None:
-        for _ in Attempts():
+        for _ in Attempts(first=0):
             known = self._head(key)
             if known is None:
                 return None
@@ -95,7 +95,7 @@ class ObjectStore:
     def headers(
         self, key: SessionKey, before: int | None, limit: int, *, bases: bool = False
     ) -> list[tuple[Record, int]]:
-        for _ in Attempts():
+        for _ in Attempts(first=0):
             known = self._head(key)
             if known is None:
                 return []
