@@ -138,6 +138,7 @@ def test_a_folder_among_the_sources_is_refused(package: Path) -> None:
         ),
     ],
 )
+@pytest.mark.slow
 def test_what_has_no_blocking_twin_is_refused(
     package: Path, code: str, line: int, told: str
 ) -> None:

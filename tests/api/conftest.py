@@ -25,6 +25,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+@pytest.fixture
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits before the next attempt."""
+
+    async def pass_on(seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr("checkpoint._runtime.waiting.sleep", lambda seconds: None)
+    monkeypatch.setattr("checkpoint._runtime.waiting.async_sleep", pass_on)
+
+
 MORE = {("async", "sqlite"), ("sync", "memory")}
 """What only a full run tries: a quick one has each API once, and each store once."""
 

@@ -276,10 +276,8 @@ async def test_a_lost_answer_is_found_out(place: Place, revision: int, becomes: 
     await check(cp, states, revision)
 
 
-async def test_an_outage_is_told_and_the_next_try_does_it(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("checkpoint._runtime.waiting.sleep", lambda seconds: None)
+@pytest.mark.usefixtures("_no_pauses")
+async def test_an_outage_is_told_and_the_next_try_does_it(place: Place) -> None:
     cp, hooks = hooked(place)
     states = await begin(cp)
     hooks.before["prune"] = [lose] * 100

@@ -448,10 +448,8 @@ async def test_a_save_that_comes_first_makes_the_prune_look_again(place: Place) 
     assert store.calls.count("prune") == 2
 
 
-async def test_a_prune_that_always_loses_gives_up(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("checkpoint._runtime.waiting.sleep", lambda seconds: None)
+@pytest.mark.usefixtures("_no_pauses")
+async def test_a_prune_that_always_loses_gives_up(place: Place) -> None:
     cp, store = hooked(place)
     await segments(cp, 2)
     theirs = place.rival()
@@ -530,10 +528,8 @@ async def test_a_prune_that_may_still_arrive_is_fenced_off(place: Place) -> None
     assert (await cp.restore("user-42", revision="good")).state == {"n": 2}
 
 
-async def test_a_store_that_does_not_answer_is_told_as_that(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("checkpoint._runtime.waiting.sleep", lambda seconds: None)
+@pytest.mark.usefixtures("_no_pauses")
+async def test_a_store_that_does_not_answer_is_told_as_that(place: Place) -> None:
     cp, store = hooked(place)
     await segments(cp, 2)
     store.before["prune"] = [lose] * 100

@@ -100,6 +100,7 @@ GROWING: dict[str, Callable[[int], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", GROWING.values(), ids=GROWING)
 def test_a_base_is_as_small_however_large_the_document_is(make: Callable[[int], Any]) -> None:
     for size in (10, 100, max(500, times(1000, soak=1000))):

@@ -92,7 +92,7 @@ def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("checkpoint._records.baseline.MAX_PATCHES", 20 if SOAK else 2)
 
 
-@pytest.mark.parametrize("name", ["ministack", "seaweedfs"])
+@pytest.mark.parametrize("name", ["ministack", pytest.param("seaweedfs", marks=pytest.mark.slow)])
 def test_every_turn_is_there_once_whatever_the_network_does(
     name: str, request: pytest.FixtureRequest, s3_environment: None, small_sizes: None
 ) -> None:

@@ -96,6 +96,7 @@ def state_of(cp: Checkpointer[dict[str, object]]) -> object:
     return restored.revision, restored.state, [s.revision for s in cp.history("user-42")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITES if SOAK else ["a base that finishes a segment"])
 def test_a_process_killed_at_any_request_leaves_the_revision_before_or_after(
     name: str, server: S3Server, s3_environment: None, small_sizes: None

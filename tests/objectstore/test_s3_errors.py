@@ -209,6 +209,7 @@ def test_no_answer_is_an_outage(objects: Objects, proxy: Proxy, bucket: str, fau
         proxy.forget()
 
 
+@pytest.mark.slow
 def test_a_server_that_says_nothing_is_an_outage(
     bucket: str, make: Make, s3_environment: None
 ) -> None:

@@ -153,13 +153,19 @@ HARMLESS = {
     "cut short": Fault(keep=0),
 }
 
+QUICK = {"request lost", "reply lost", "reset", "delivered twice", "500 after", "409"}
+FAULTS = [
+    pytest.param(fault, id=name, marks=() if name in QUICK else pytest.mark.slow)
+    for name, fault in HARMLESS.items()
+]
+
 
 def on_the_first_write(fault: Fault) -> Callable[[Request], Fault | None]:
     return lambda request: fault if request.method == "PUT" and request.attempt == 1 else None
 
 
 @pytest.mark.promise("unclear-resolved")
-@pytest.mark.parametrize("fault", HARMLESS.values(), ids=HARMLESS.keys())
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_save_is_done_once_whatever_happens_to_its_first_request(
     cp: Checkpointer[Agent], proxy: Proxy, url: str, fault: Fault
 ) -> None:
@@ -175,7 +181,7 @@ def test_a_save_is_done_once_whatever_happens_to_its_first_request(
 
 
 @pytest.mark.promise("no-overwrite")
-@pytest.mark.parametrize("fault", HARMLESS.values(), ids=HARMLESS.keys())
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_writer_that_lost_is_told_so_whatever_happens_to_its_first_request(
     cp: Checkpointer[Agent], proxy: Proxy, url: str, fault: Fault
 ) -> None:
@@ -194,7 +200,12 @@ def test_a_writer_that_lost_is_told_so_whatever_happens_to_its_first_request(
 
 @pytest.mark.promise("unclear-resolved")
 @pytest.mark.parametrize(
-    "fault", [LOSE_REPLY, LOSE_REQUEST, answer(503, "SlowDown")], ids=["mute", "lost", "503"]
+    "fault",
+    [
+        pytest.param(LOSE_REPLY, id="mute"),
+        pytest.param(LOSE_REQUEST, id="lost", marks=pytest.mark.slow),
+        pytest.param(answer(503, "SlowDown"), id="503", marks=pytest.mark.slow),
+    ],
 )
 def test_a_save_in_an_outage_is_settled_by_the_next_one(
     cp: Checkpointer[Agent], proxy: Proxy, fault: Fault
