@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import doctest
+import importlib
 import inspect
 import pickle
 import re
@@ -21,8 +22,12 @@ from pydantic import TypeAdapter
 
 import checkpoint
 import checkpoint.errors
+import checkpoint.store
 from checkpoint import AsyncCheckpointer, Checkpointer, CheckpointError
 from checkpoint._stores.registry import GROUP, OURS
+from checkpoint.store import AsyncStore, InMemoryStore, Store, ThreadedStore
+from checkpoint_objectstore.store import ObjectStore
+from checkpoint_sql.sqlite import SqliteStore
 
 ROOT = Path(__file__).parent.parent
 
@@ -159,6 +164,37 @@ def test_the_examples_of_a_public_name_run(name: str) -> None:
 def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nothing_such"):
         checkpoint.nothing_such  # noqa: B018
+
+
+MOVED = {
+    "checkpoint.ids": "SessionKey",
+    "checkpoint.inmemory": "InMemoryStore",
+    "checkpoint.record": "Record",
+    "checkpoint.registry": "open_store",
+    "checkpoint.threads": "ThreadedStore",
+}
+
+
+def test_an_import_from_where_the_docs_once_said_names_the_new_place() -> None:
+    for module, name in MOVED.items():
+        with pytest.raises(ImportError, match=f"from checkpoint.store import {name}") as raised:
+            importlib.import_module(module)
+        assert raised.value.name == module
+        assert hasattr(checkpoint.store, name)
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'checkpoint\.nothing_such'"):
+        importlib.import_module("checkpoint.nothing_such")
+
+
+FLAGS = {"read": "since", "headers": "bases", "sessions": "deleted"}
+
+
+@pytest.mark.parametrize(
+    "store", [Store, AsyncStore, InMemoryStore, ThreadedStore, SqliteStore, ObjectStore]
+)
+def test_the_flags_of_a_store_are_given_by_name(store: type) -> None:
+    for method, flag in FLAGS.items():
+        parameter = inspect.signature(getattr(store, method)).parameters[flag]
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, (method, flag)
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
