@@ -7,8 +7,9 @@ they import can only be what was installed.
     python tools/check_dist.py [OPTION ...]
 
 ``--pythons`` takes every supported Python that is found, not only the one that runs this, and the
-newest measures coverage. ``--tested`` says that the one that runs this has passed the tests from
-the source: they are not run again with it, unless it is the only one. Other options are for pytest.
+newest measures coverage. The tests are those of the quick run. ``--tested`` says that the one that
+runs this has passed the tests from the source: they are not run again with it, unless it is the
+only one. Other options are for pytest.
 """
 
 from __future__ import annotations
@@ -148,8 +149,7 @@ def test(python: Path, version: str, tree: Path, options: list[str], *, coverage
         options = [*options, "--cov", "--cov-report=term:skip-covered"]
     # From Python 3.12 on, coverage is measured by the interpreter itself, at little cost.
     core = {} if version == "3.11" else {"COVERAGE_CORE": "sysmon"}
-    everything = ["-m", "", "--hypothesis-profile=ci"]
-    run(python, "-m", "pytest", "-q", "-n", "2", *everything, *options, *SUITES, cwd=tree, **core)
+    run(python, "-m", "pytest", "-q", "-n", "2", *options, *SUITES, cwd=tree, **core)
 
 
 def main(arguments: list[str]) -> None:
