@@ -8,32 +8,41 @@ if it was never imported, no handler is listening.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from logging import Logger
+
+_DEBUG = 10  # logging.DEBUG
 
 
 def is_debugging() -> bool:
     """Whether :func:`debug` has a listener; computing its fields may be expensive."""
-    logging = sys.modules.get("logging")
-    return logging is not None and logging.getLogger("checkpoint").isEnabledFor(logging.DEBUG)
+    return "logging" in sys.modules and _logger().isEnabledFor(_DEBUG)
 
 
 def debug(event: str, **fields: Any) -> None:
     """Log an event with its fields, such as ``debug("saved", session_id="a")``."""
     if is_debugging():
-        import logging
-
-        extra = {"checkpoint": {"event": event, **fields}}
-        logging.getLogger("checkpoint").debug(_text(event, fields), extra=extra)
+        _logger().debug(_text(event, fields), extra={"checkpoint": {"event": event, **fields}})
 
 
 def warning(event: str, **fields: Any) -> None:
     """Log an event that needs attention."""
-    import logging
-
-    logger = logging.getLogger("checkpoint")
+    logger = _logger()
     if not logger.handlers:
+        import logging
+
         logger.addHandler(logging.NullHandler())  # otherwise logging prints to standard error
     logger.warning(_text(event, fields), extra={"checkpoint": {"event": event, **fields}})
+
+
+@cache  # asked for by every turn
+def _logger() -> Logger:
+    import logging
+
+    return logging.getLogger("checkpoint")
 
 
 def _text(event: str, fields: dict[str, Any]) -> str:
