@@ -69,3 +69,15 @@ def test_contributing_names_each_module() -> None:
     whole = {name for name in whole if not any(folder.startswith(name) for folder in tables)}
     missing = {path for path in modules() - named if not path.startswith((*whole,))}
     assert missing == set()
+
+
+NAMED = [re.compile(r"`(\w+)` in `([\w/]+\.py)`"), re.compile(r"`([\w/]+\.py)`: `(?:\w+\.)?(\w+)`")]
+
+
+def test_contributing_names_what_is_in_its_module() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    pairs = NAMED[0].findall(text) + [(name, module) for module, name in NAMED[1].findall(text)]
+    assert len(pairs) > 15
+    for name, module in pairs:
+        path = ROOT / ("" if (ROOT / module).exists() else "checkpoint") / module
+        assert re.search(rf"\b{name}\b", path.read_text()), f"`{name}` is not in {module}"
