@@ -26,8 +26,6 @@ PAGE_SIZE = 128 * 1024
 ANCHORED = 16
 """Most pages of a list that share an anchor, which is the first of them."""
 
-_TAIL_SIZE = PAGE_SIZE // 4  # least bytes of items that stay in place at the end of a list
-_SCATTERED = PAGE_SIZE // 2  # bytes of items in place between pages, above which they are gathered
 _MANY_RUNS = 3  # runs for each page, above which they are gathered
 
 
@@ -162,9 +160,10 @@ class Paginator:
         packed = ItemList(self._gathered(before))
         sizes = list(map(len, last))
         start, left = 0, sum(sizes)
-        while left >= PAGE_SIZE + _TAIL_SIZE:
+        tail = PAGE_SIZE // 4  # least bytes of items that stay in place at the end of a list
+        while left >= PAGE_SIZE + tail:
             stop, size = start, 0
-            while size < PAGE_SIZE and left - size > _TAIL_SIZE and stop < len(last):
+            while size < PAGE_SIZE and left - size > tail and stop < len(last):
                 size += sizes[stop]
                 stop += 1
             self._add_page(packed, last[start:stop])
@@ -196,7 +195,7 @@ class Paginator:
         """
         loose = sum(len(item) for run in runs if isinstance(run, list) for item in run)
         named = len({run.page for run in runs if isinstance(run, PageRun)})
-        if loose <= _SCATTERED and len(runs) <= _MANY_RUNS * (named + 1):
+        if loose <= PAGE_SIZE // 2 and len(runs) <= _MANY_RUNS * (named + 1):
             return runs
         found = ItemList()
         for run in runs:

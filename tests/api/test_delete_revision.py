@@ -38,8 +38,7 @@ NO_GRACE = dt.timedelta(0)
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a kilobyte instead of many, so that small states have some."""
-    for name, size in ("PAGE_SIZE", 1024), ("_TAIL_SIZE", 256), ("_SCATTERED", 512):
-        monkeypatch.setattr(f"checkpoint._records.pagination.{name}", size)
+    monkeypatch.setattr("checkpoint._records.pagination.PAGE_SIZE", 1024)
 
 
 @pytest.fixture

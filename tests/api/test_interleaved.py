@@ -101,8 +101,7 @@ class Task:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a kilobyte, listings of two, and no time passes."""
-    for name, size in ("PAGE_SIZE", 1024), ("_TAIL_SIZE", 256), ("_SCATTERED", 512):
-        monkeypatch.setattr(f"checkpoint._records.pagination.{name}", size)
+    monkeypatch.setattr("checkpoint._records.pagination.PAGE_SIZE", 1024)
     monkeypatch.setattr("checkpoint._async.listing._LISTED", 2)
     monkeypatch.setattr("checkpoint._async.maintenance._DROPPED", 2)
 

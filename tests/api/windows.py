@@ -49,8 +49,6 @@ def small_pages(size: int = 400, patches: int | None = None) -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("checkpoint._records.pagination.PAGE_SIZE", size)
-        patch.setattr("checkpoint._records.pagination._TAIL_SIZE", size // 4)
-        patch.setattr("checkpoint._records.pagination._SCATTERED", size // 2)
         patch.setattr("checkpoint._records.pagination.ANCHORED", 4)
         if patches is not None:
             patch.setattr("checkpoint._records.baseline.MAX_PATCHES", patches)

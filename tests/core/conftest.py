@@ -14,7 +14,5 @@ def _small_pages() -> Iterator[None]:
     """Pages so small that a few dozen items fill several."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("checkpoint._records.pagination.PAGE_SIZE", PAGE)
-        patch.setattr("checkpoint._records.pagination._TAIL_SIZE", PAGE // 4)
-        patch.setattr("checkpoint._records.pagination._SCATTERED", PAGE // 2)
         patch.setattr("checkpoint._records.pagination.ANCHORED", ANCHORED)
         yield

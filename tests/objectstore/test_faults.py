@@ -87,8 +87,6 @@ def write(cp: Checkpointer[Log], ledger: Ledger, session: str, turn_id: str) -> 
 def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a few items and segments of a few turns, so that a few turns have many of them."""
     monkeypatch.setattr("checkpoint._records.pagination.PAGE_SIZE", 150)
-    monkeypatch.setattr("checkpoint._records.pagination._TAIL_SIZE", 40)
-    monkeypatch.setattr("checkpoint._records.pagination._SCATTERED", 80)
     monkeypatch.setattr("checkpoint._records.baseline.MAX_PATCHES", 20 if SOAK else 2)
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.promise("never-lost")
 # Small pages and short segments, so that few turns have what many would.
 SMALL = """
 from checkpoint._records import baseline, pagination
-pagination.PAGE_SIZE, pagination._TAIL_SIZE, pagination._SCATTERED = 400, 100, 200
+pagination.PAGE_SIZE = 400
 baseline.MAX_PATCHES = 3
 """
 CHILD = (
@@ -62,8 +62,7 @@ def small_sizes() -> Iterator[None]:
     from checkpoint._records import baseline, pagination
 
     with pytest.MonkeyPatch.context() as patch:
-        for name, size in (("PAGE_SIZE", 400), ("_TAIL_SIZE", 100), ("_SCATTERED", 200)):
-            patch.setattr(pagination, name, size)
+        patch.setattr(pagination, "PAGE_SIZE", 400)
         patch.setattr(baseline, "MAX_PATCHES", 3)
         yield
 

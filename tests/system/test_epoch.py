@@ -80,8 +80,6 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("checkpoint._records.pagination.PAGE_SIZE", 400)
-    monkeypatch.setattr("checkpoint._records.pagination._TAIL_SIZE", 100)
-    monkeypatch.setattr("checkpoint._records.pagination._SCATTERED", 200)
 
 
 @pytest.fixture

@@ -21,8 +21,6 @@ def _sizes(rng: random.Random) -> list[tuple[Any, str, int]]:
     page = rng.choice((200, 200, 800, 5000))
     return [
         (pagination, "PAGE_SIZE", page),
-        (pagination, "_TAIL_SIZE", page // 4),
-        (pagination, "_SCATTERED", page // 2),
         (baseline, "MAX_PATCHES", rng.choice((2, 5, 20))),
         (baseline, "_MIN_PATCH_BYTES", rng.choice((500, 2000))),
         (maintenance, "_EVERY", 4),
