@@ -33,8 +33,8 @@ GUIDE = "docs/guide.md"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    told = "run the tests of a promise of docs/guide.md, the slow ones too"
-    parser.addoption("--promise", metavar="NAME", help=told)
+    what = "run the tests of a promise of docs/guide.md, the slow ones too"
+    parser.addoption("--promise", metavar="NAME", help=what)
 
 
 @cache

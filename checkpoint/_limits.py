@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from checkpoint._ids import SessionKey
 from checkpoint.errors import StateTooLarge
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -23,15 +24,15 @@ class Limits(NamedTuple):
 
     max_bytes: int = MAX_BYTES
 
-    def check_value(self, what: str, size: int) -> None:
+    def check_value(self, key: SessionKey, what: str, size: int) -> None:
         """Raise StateTooLarge unless a value of ``size`` encoded bytes may be saved."""
         if size > self.max_bytes:
             raise StateTooLarge(
                 f"the {what} has {size} bytes encoded, over the limit of {self.max_bytes}; nothing "
                 f"was written. Trim it, or open the store with a larger max_bytes"
-            )
+            ).at(key)
 
-    def check_segment(self, body: int, total: int) -> None:
+    def check_segment(self, key: SessionKey, body: int, total: int) -> None:
         """Raise StateTooLarge unless a segment may be read, or written for readers like this one.
 
         A body may have the result of a turn beside the document, of the same size.
@@ -45,4 +46,4 @@ class Limits(NamedTuple):
             raise StateTooLarge(
                 f"the stored state has bodies of {total} bytes, too many for the limit of "
                 f"{self.max_bytes}; open the store with a larger max_bytes if it is trusted"
-            )
+            ).at(key)

@@ -38,7 +38,7 @@ from checkpoint._state.known import KnownItems
 from checkpoint._state.lazy import Undecodable
 from checkpoint._state.page_loader import PageLoader
 from checkpoint._state.schema import Path, Schema
-from checkpoint.errors import CheckpointError, InvalidState, NotSerializable, StateTooLarge
+from checkpoint.errors import CheckpointError, InvalidState, NotSerializable
 from checkpoint.store import Record
 
 S = TypeVar("S")
@@ -141,7 +141,7 @@ def serialize(
     """
     result = _proven_result(key, result or {}, limits)
     dumped, encoded, nodes = _encoded(key, schema, state, known)
-    _check_size(key, "state", _size(encoded, nodes, known, limits), limits)
+    limits.check_value(key, "state", _size(encoded, nodes, known, limits))
     memories = _prove(key, schema, state, dumped, encoded, nodes)
     try:
         operations = standalone(
@@ -304,14 +304,6 @@ def _size(encoded: bytes, nodes: Sequence[NewItems], known: Baseline, limits: Li
     return new + sum(node.items.size_left() for node in nodes if node.items)  # type: ignore[no-any-return]
 
 
-def _check_size(key: SessionKey, what: str, size: int, limits: Limits) -> None:
-    try:
-        limits.check_value(what, size)
-    except StateTooLarge as exc:
-        exc.at(key)
-        raise
-
-
 def _prove(
     key: SessionKey,
     schema: Schema[S],
@@ -377,7 +369,7 @@ def _proven_result(key: SessionKey, result: dict[int, Any], limits: Limits) -> d
             raise _not_serializable(key, found) from exc
         if found:
             raise _not_serializable(key, found)
-        _check_size(key, "result", len(encoded), limits)
+        limits.check_value(key, "result", len(encoded))
     return proven
 
 

@@ -114,7 +114,7 @@ def unpack(sdist: Path, work: Path) -> Path:
 def install(wheel: Path, python: Path, version: str) -> Path:
     """A Python with the wheel, all its extras, and what the tests need.
 
-    It is kept as ``.venv-3.X``, so that the next time only the wheel is installed anew.
+    It is kept as ``.venv-3.X``: the next run only reinstalls the wheel.
     """
     folder = ROOT / f".venv-{version}"
     if not works(folder / "bin" / "python", version):
@@ -158,8 +158,10 @@ def main(arguments: list[str]) -> None:
     pythons = found_pythons() if every else {running(): Path(sys.executable)}
     missing = [version for version in PYTHONS if version not in pythons]
     if every:
-        told = {**dict.fromkeys(missing, "not found, not tested"), **pythons}
-        print(*(f"Python {version}: {told[version]}" for version in PYTHONS), sep="\n", flush=True)
+        status = {**dict.fromkeys(missing, "not found, not tested"), **pythons}
+        print(
+            *(f"Python {version}: {status[version]}" for version in PYTHONS), sep="\n", flush=True
+        )
     tested = [*pythons]
     if "--tested" in arguments and len(pythons) > 1:
         tested.remove(running())

@@ -295,7 +295,7 @@ def main(arguments: list[str]) -> int:
         stale = [
             path for path, twin in wanted.items() if not path.exists() or path.read_text() != twin
         ]
-        # A source that was refused has a twin all the same: it is not told as an orphan too.
+        # A source that was refused has a twin all the same: it is not reported as an orphan too.
         lost = [] if refused else orphans(package, wanted)
         for problem in refused:
             print(problem, file=sys.stderr)

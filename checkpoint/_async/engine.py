@@ -118,8 +118,8 @@ class AsyncEngine(AsyncLoader[S]):
             known = lineage.known
             tip = await self._head_for_branch(lineage) if branch else known.tip
             header = self.header(tip, parent=known.tip, turn_id=turn_id)
-            draft = partial(self.serialize, lineage.key, state, known, tip, header, result)
-            lineage.pending = await self._draft_with_anchor(lineage.key, tip, known, draft)
+            make = partial(self.serialize, lineage.key, state, known, tip, header, result)
+            lineage.pending = await self._draft_with_anchor(lineage.key, tip, known, make)
             try:
                 await self._settle(lineage, planned=True)
                 break
@@ -199,20 +199,20 @@ class AsyncEngine(AsyncLoader[S]):
             await self.load(key, header.parent_revision)
         limits = self.options.limits
         operations, memories = draft.operations, draft.memories
-        again = partial(draft_save, key, header, target, operations, memories, tip, limits)
-        return await self._draft_with_anchor(key, tip, target, again)
+        make = partial(draft_save, key, header, target, operations, memories, tip, limits)
+        return await self._draft_with_anchor(key, tip, target, make)
 
     async def _draft_with_anchor(
-        self, key: SessionKey, tip: Tip | None, known: Baseline, draft: Callable[..., D]
+        self, key: SessionKey, tip: Tip | None, known: Baseline, make: Callable[..., D]
     ) -> D:
-        """Call ``draft``, and fetch the anchor that it compresses new pages against if needed.
+        """Call ``make``, and fetch the anchor that it compresses new pages against if needed.
 
         Only needed when a windowed session has filled a page.
         """
         unreadable: set[bytes] = set()
         while True:
             try:
-                return draft(without=unreadable)
+                return make(without=unreadable)
             except AnchorNeeded as exc:
                 assert tip is not None  # an earlier save wrote the anchor
                 try:
@@ -300,8 +300,8 @@ class AsyncEngine(AsyncLoader[S]):
         if source[0] != key.session_id:
             loaded = owned_by(SessionKey(key.namespace, source[0]), loaded)
         limits = self.options.limits
-        again = partial(draft_save, key, header, loaded._replace(result={}), None, (), tip, limits)
-        draft = await self._draft_with_anchor(key, tip, loaded, again)
+        make = partial(draft_save, key, header, loaded._replace(result={}), None, (), tip, limits)
+        draft = await self._draft_with_anchor(key, tip, loaded, make)
         await self._send(key, draft)
         return Snapshot.of(*key, draft.tip.header)
 

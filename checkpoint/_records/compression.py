@@ -29,6 +29,10 @@ _AGAINST_PREFIX = zstandard.ZstdCompressionParameters(
 )
 
 
+def _dictionary(prefix: bytes) -> zstandard.ZstdCompressionDict:
+    return zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+
+
 class _Compressors:
     """A pool of contexts by prefix: making one costs more than using it, and turns share a prefix.
 
@@ -41,7 +45,7 @@ class _Compressors:
     def take(self, prefix: bytes) -> zstandard.ZstdCompressor:
         if (known := self._free.pop(prefix, None)) is not None:
             return known
-        dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+        dictionary = _dictionary(prefix)
         dictionary.precompute_compress(compression_params=_AGAINST_PREFIX)
         return zstandard.ZstdCompressor(compression_params=_AGAINST_PREFIX, dict_data=dictionary)
 
@@ -65,9 +69,9 @@ def compress(raw: bytes, prefix: bytes = b"", level: int | None = None) -> bytes
         frame = context.compress(raw)
         _compressors.give_back(prefix, context)
         return frame
-    dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    dictionary = _dictionary(prefix) if prefix else None
     compressor = zstandard.ZstdCompressor(
-        level=level or _LEVEL, write_checksum=True, dict_data=dictionary if prefix else None
+        level=level or _LEVEL, write_checksum=True, dict_data=dictionary
     )
     return compressor.compress(raw)
 
@@ -90,8 +94,7 @@ def declared_size(body: bytes) -> int:
 
 def decompressor(prefix: bytes) -> zstandard.ZstdDecompressor:
     """A context for :func:`decompress`. Making one takes longer than a patch: reuse it."""
-    dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-    return zstandard.ZstdDecompressor(dict_data=dictionary if prefix else None)
+    return zstandard.ZstdDecompressor(dict_data=_dictionary(prefix) if prefix else None)
 
 
 def decompress(body: bytes, size: int, context: zstandard.ZstdDecompressor) -> bytes:

@@ -22,7 +22,7 @@ from checkpoint._records.body import RESULT, Body, applied_to, build, read_body
 from checkpoint._records.compression import decompressor
 from checkpoint._records.frame import DIGEST_SIZE
 from checkpoint._records.header import Kind, Recent, RecordHeader, header_fields, read_header
-from checkpoint.errors import CheckpointError, Damaged, InvalidState, StateTooLarge
+from checkpoint.errors import CheckpointError, Damaged, InvalidState
 from checkpoint.store import Record, Segment
 
 RING = 32
@@ -106,11 +106,7 @@ def encode_record(
     record = Record(header.revision, encoded, stored + chained)
     end = _OpenTip(follows)
     if follows is None:
-        try:
-            end.check_size(len(raw), limits)
-        except StateTooLarge as exc:
-            exc.at(key)
-            raise
+        end.check_size(key, len(raw), limits)
     end.add(header, record, raw, {RESULT: body[RESULT]} if RESULT in body else {})
     return record, end.tip(tip.epoch if tip else 0)
 
@@ -228,7 +224,7 @@ class _OpenTip:
                 "changed, cut short, or written for another session"
             )
         size = frame.unpacked_size(stored, flags)
-        self.check_size(size, limits)
+        self.check_size(key, size, limits)
         raw = frame.unpack(stored, flags, size, self._decompressor)
         body = read_body(header.kind, raw, header.pages)
         self.add(header, record, raw, body.result)
@@ -238,9 +234,9 @@ class _OpenTip:
         self._context = self._context or decompressor(self._prefix)
         return self._context
 
-    def check_size(self, raw_size: int, limits: Limits) -> None:
+    def check_size(self, key: SessionKey, raw_size: int, limits: Limits) -> None:
         """Raise StateTooLarge if a body of this size would make the segment too large."""
-        limits.check_segment(raw_size, raw_size + self._base_raw + self._patch_raw)
+        limits.check_segment(key, raw_size, raw_size + self._base_raw + self._patch_raw)
 
     def add(self, header: RecordHeader, record: Record, raw: bytes, result: dict[int, Any]) -> None:
         """Add a record; ``result`` is that of its turn."""

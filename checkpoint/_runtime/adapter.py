@@ -72,7 +72,7 @@ def check_adapter(adapter: object) -> None:
         )
 
 
-def with_build(adapter: object, build: Callable[[Any], Awaitable[Any] | Any] | None) -> Any:
+def with_build(adapter: Any, build: Callable[[Any], Awaitable[Any] | Any] | None) -> Any:
     """The adapter of a turn, with ``build`` instead of its own if given.
 
     Raises:
@@ -85,4 +85,4 @@ def with_build(adapter: object, build: Callable[[Any], Awaitable[Any] | Any] | N
             "build= needs an adapter to capture the state: open the store with adapter=, or with "
             "capture= and build="
         )
-    return Functions(adapter.capture, build)  # type: ignore[attr-defined]  # checked when opened
+    return Functions(adapter.capture, build)
